@@ -1,0 +1,3 @@
+//! The `afresh` program.
+
+fn main() {}

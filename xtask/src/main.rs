@@ -1,0 +1,3 @@
+//! Developer tasks: see `cargo xtask help`.
+
+fn main() {}
