@@ -1,1 +1,25 @@
-//! To be described.
+//! The kubelet's atomic volume as a small library: write one, read one consistent snapshot, watch for the swap.
+//!
+//! A mounted `ConfigMap` or Secret is a directory whose files are symlinks through `..data` into a directory that never
+//! changes; an update makes a new such directory and renames `..data` over to it. Everything here follows from that:
+//!
+//! ```text
+//! config/app.yaml -> ..data/app.yaml
+//! config/..data   -> ..2026_11_21_10_11_12.1234567890
+//! config/..2026_11_21_10_11_12.1234567890/app.yaml
+//! ```
+//!
+//! Unix only. On Linux changes are noticed by inotify, elsewhere by polling.
+
+mod file;
+mod key;
+mod write;
+
+pub use file::{File, Files};
+pub use key::KeyError;
+pub use write::{AtomicWriter, WriteError, Written};
+
+/// The name of the symlink whose renaming is the one atomic moment of an update (`atomic_writer.go`, `dataDirName`).
+pub const DATA_DIR: &str = "..data";
+/// The name under which the new [`DATA_DIR`] is made before it is renamed into place (`newDataDirName`).
+pub(crate) const NEW_DATA_DIR: &str = "..data_tmp";
