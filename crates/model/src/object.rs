@@ -1,0 +1,43 @@
+//! What is kept of a config object.
+
+use crate::content::Content;
+use crate::time::{Revision, UnixSeconds};
+use crate::usage::Needs;
+
+/// A ConfigMap or Secret that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigObject {
+    /// Its data, as digests.
+    pub content: Content,
+    /// `immutable: true`.
+    pub immutable: bool,
+    /// `afresh.dev/ignore: "true"`, or outside the selector: it never triggers anything.
+    pub ignored: bool,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<UnixSeconds>,
+    /// When its data was last written: the newest time among the `managedFields` entries that own data.
+    pub written: Option<UnixSeconds>,
+    /// `metadata.resourceVersion`.
+    pub revision: Option<Revision>,
+}
+
+/// The first thing that a new pod would lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// The object is not there.
+    Object,
+    /// The object is there, a key that is needed is not.
+    Key,
+}
+
+impl Needs {
+    /// What a new pod would lack.
+    #[must_use]
+    pub fn lack(&self, object: Option<&ConfigObject>) -> Option<Lack> {
+        match (self, object) {
+            (Self::Nothing, _) => None,
+            (Self::Object(_), None) => Some(Lack::Object),
+            (Self::Object(keys), Some(object)) => keys.iter().any(|&key| !object.content.has(key)).then_some(Lack::Key),
+        }
+    }
+}

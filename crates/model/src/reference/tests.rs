@@ -1,0 +1,111 @@
+//! A table of pod specs and what they refer to.
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::template::PodTemplate;
+
+fn found(spec: &Value) -> Vec<String> {
+    let template: PodTemplate = serde_json::from_value(json!({ "spec": spec })).unwrap();
+    let describe = |reference: &Reference| {
+        let optional = if reference.optional { " optional" } else { "" };
+        let (object, user, via, keys) = (&reference.object, &reference.user, &reference.via, &reference.keys);
+        format!("{object} {user} {via} {keys} {:?}{optional}", reference.freshness)
+    };
+    references(&template.spec).iter().map(describe).collect()
+}
+
+#[rstest]
+#[case::env(
+    json!({"containers": [{"name": "app", "env": [
+        {"name": "A", "valueFrom": {"configMapKeyRef": {"name": "web", "key": "a"}}},
+        {"name": "B", "valueFrom": {"secretKeyRef": {"name": "db", "key": "b", "optional": true}}},
+        {"name": "C", "value": "plain"},
+        {"name": "D", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}]}),
+    &["configmap/web container app env A key a Frozen", "secret/db container app env B key b Frozen optional"]
+)]
+#[case::env_from(
+    json!({"containers": [{"name": "app", "envFrom": [
+        {"configMapRef": {"name": "web"}}, {"secretRef": {"name": "db", "optional": true}, "prefix": "X_"}]}]}),
+    &["configmap/web container app envFrom all keys Frozen", "secret/db container app envFrom all keys Frozen optional"]
+)]
+#[case::whole_volumes(
+    json!({"containers": [{"name": "app", "volumeMounts": [
+            {"name": "c", "mountPath": "/c"}, {"name": "s", "mountPath": "/s", "subPath": ""}]}],
+        "volumes": [{"name": "c", "configMap": {"name": "web"}}, {"name": "s", "secret": {"secretName": "db", "optional": true}}]}),
+    &["configmap/web container app mount /c all keys Live", "secret/db container app mount /s all keys Live optional"]
+)]
+#[case::items(
+    json!({"containers": [{"name": "app", "volumeMounts": [{"name": "c", "mountPath": "/c"}]}],
+        "volumes": [{"name": "c", "configMap": {"name": "web", "items": [{"key": "a", "path": "x"}, {"key": "b", "path": "y"}]}}]}),
+    &["configmap/web container app mount /c keys a, b Live"]
+)]
+#[case::empty_items_are_all_keys(
+    json!({"containers": [{"name": "app", "volumeMounts": [{"name": "c", "mountPath": "/c"}]}],
+        "volumes": [{"name": "c", "configMap": {"name": "web", "items": []}}]}),
+    &["configmap/web container app mount /c all keys Live"]
+)]
+#[case::sub_path_is_its_key(
+    json!({"containers": [{"name": "app", "volumeMounts": [{"name": "c", "mountPath": "/c/nginx.conf", "subPath": "nginx.conf"}]}],
+        "volumes": [{"name": "c", "configMap": {"name": "web"}}]}),
+    &["configmap/web container app subPath mount /c/nginx.conf key nginx.conf Frozen"]
+)]
+#[case::sub_path_through_items(
+    json!({"containers": [{"name": "app", "volumeMounts": [{"name": "c", "mountPath": "/c", "subPath": "dir"}]}],
+        "volumes": [{"name": "c", "configMap": {"name": "web", "items": [
+            {"key": "a", "path": "dir/x"}, {"key": "b", "path": "dir2/y"}, {"key": "c", "path": "dir"}]}}]}),
+    &["configmap/web container app subPath mount /c keys a, c Frozen"]
+)]
+#[case::sub_path_expr_may_be_any_key(
+    json!({"containers": [{"name": "app", "volumeMounts": [{"name": "c", "mountPath": "/c", "subPathExpr": "$(POD)"}]}],
+        "volumes": [{"name": "c", "configMap": {"name": "web"}}]}),
+    &["configmap/web container app subPath mount /c all keys Frozen"]
+)]
+#[case::projected(
+    json!({"containers": [{"name": "app", "volumeMounts": [{"name": "p", "mountPath": "/p"}]}],
+        "volumes": [{"name": "p", "projected": {"sources": [
+            {"configMap": {"name": "web"}}, {"secret": {"name": "db", "items": [{"key": "k", "path": "k"}]}},
+            {"serviceAccountToken": {"path": "token"}}, {"downwardAPI": {"items": []}}]}}]}),
+    &["configmap/web container app projected mount /p all keys Live", "secret/db container app projected mount /p key k Live"]
+)]
+#[case::sub_path_of_a_projected_volume_is_of_one_source(
+    json!({"containers": [{"name": "app", "volumeMounts": [{"name": "p", "mountPath": "/p", "subPath": "k"}]}],
+        "volumes": [{"name": "p", "projected": {"sources": [
+            {"configMap": {"name": "web", "items": [{"key": "a", "path": "a"}]}},
+            {"secret": {"name": "db", "items": [{"key": "x", "path": "k"}]}}]}}]}),
+    &["secret/db container app subPath mount /p key x Frozen"]
+)]
+#[case::init_only_is_frozen(
+    json!({"containers": [{"name": "app"}], "initContainers": [{"name": "setup", "volumeMounts": [{"name": "c", "mountPath": "/c"}]}],
+        "volumes": [{"name": "c", "configMap": {"name": "web"}}]}),
+    &["configmap/web init container setup mount /c all keys Frozen"]
+)]
+#[case::init_beside_a_container_is_live(
+    json!({"containers": [{"name": "app", "volumeMounts": [{"name": "c", "mountPath": "/c"}]}],
+        "initContainers": [{"name": "setup", "volumeMounts": [{"name": "c", "mountPath": "/i"}]}],
+        "volumes": [{"name": "c", "configMap": {"name": "web"}}]}),
+    &["configmap/web container app mount /c all keys Live", "configmap/web init container setup mount /i all keys Live"]
+)]
+#[case::native_sidecar_is_a_container(
+    json!({"containers": [{"name": "app"}],
+        "initContainers": [{"name": "proxy", "restartPolicy": "Always", "volumeMounts": [{"name": "c", "mountPath": "/c"}]}],
+        "volumes": [{"name": "c", "configMap": {"name": "web"}}]}),
+    &["configmap/web container proxy mount /c all keys Live"]
+)]
+#[case::unmounted_volume_matters_for_starting_only(
+    json!({"containers": [{"name": "app"}], "volumes": [{"name": "c", "configMap": {"name": "web"}}]}),
+    &["configmap/web pod volume c, mounted by no container no key Frozen"]
+)]
+#[case::other_volumes_and_dangling_mounts_are_nothing(
+    json!({"containers": [{"name": "app", "volumeMounts": [{"name": "e", "mountPath": "/e"}, {"name": "gone", "mountPath": "/g"}]}],
+        "volumes": [{"name": "e", "emptyDir": {}}]}),
+    &[]
+)]
+#[case::impossible_names_are_nothing(
+    json!({"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": ""}}, {"configMapRef": {"name": "No Such"}}, {"configMapRef": {}}]}]}),
+    &[]
+)]
+fn a_pod_spec_refers_to(#[case] spec: Value, #[case] expected: &[&str]) {
+    assert_eq!(found(&spec), expected);
+}

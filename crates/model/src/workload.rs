@@ -1,0 +1,168 @@
+//! What is kept of a workload, made from what the API says of it.
+
+use std::time::Duration;
+
+use crate::annotation;
+use crate::digest::TemplateHash;
+use crate::name::{ConfigKind, Name, WorkloadKind};
+use crate::pattern::Pattern;
+use crate::policy::{Annotations, Place, Policy, Problem, Reload};
+use crate::record::Record;
+use crate::reference::{Reference, references};
+use crate::template::PodTemplate;
+use crate::time::{Revision, UnixSeconds};
+use crate::usage::{Mode, Use, uses};
+
+/// A workload that is kept current.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// `metadata.uid`: a workload made anew under the same name is another one.
+    pub uid: Box<str>,
+    /// How it is kept current.
+    pub mode: Mode,
+    /// Its own quiet time.
+    pub settle: Option<Duration>,
+    /// The objects it uses, sorted.
+    pub uses: Box<[Use]>,
+    /// Globs of `afresh.dev/include`.
+    pub include: Box<[Pattern]>,
+    /// `afresh.dev/exclude`, for what the globs find.
+    pub exclude: Box<[Pattern]>,
+    /// What it was last brought up to; `None` if it has never been adopted.
+    pub record: Option<Box<Record>>,
+    /// Its pod template, less what Afresh writes.
+    pub template: TemplateHash,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<UnixSeconds>,
+    /// `metadata.resourceVersion`.
+    pub revision: Option<Revision>,
+    /// The label selector of its pods, as a query; empty for a Pod.
+    pub selector: Box<str>,
+    /// Whether its own controller is still replacing pods.
+    pub rollout: Rollout,
+}
+
+/// The state of a workload's rollout, from its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rollout {
+    /// All pods are of the current template and available.
+    Complete,
+    /// Pods are being replaced.
+    InProgress,
+    /// Its controller has given up waiting (`ProgressDeadlineExceeded`).
+    Failed,
+}
+
+/// A workload as the API writes it, less what does not matter.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// `metadata.uid`.
+    pub uid: Box<str>,
+    /// `metadata.annotations`; of all of them those of Afresh are enough.
+    pub annotations: Annotations,
+    /// The pod template.
+    pub template: PodTemplate,
+    /// Its hash.
+    pub template_hash: TemplateHash,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<UnixSeconds>,
+    /// `metadata.resourceVersion`.
+    pub revision: Option<Revision>,
+    /// `spec.selector` as a query.
+    pub selector: Box<str>,
+    /// From `status`.
+    pub rollout: Rollout,
+}
+
+/// How an observed workload is read: everything there is to say of it.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The policy, before the default.
+    pub policy: Policy,
+    /// All references.
+    pub references: Vec<Reference>,
+    /// What is wrong with its annotations.
+    pub problems: Vec<Problem>,
+    /// The workload; `None` if it is left alone.
+    pub workload: Option<Workload>,
+}
+
+impl Observed {
+    /// Reads the annotations and references. `default` is what counts where no annotation says anything.
+    #[must_use]
+    pub fn read(&self, kind: WorkloadKind, default: Reload) -> Reading {
+        let (policy, mut problems) = Policy::parse(&self.annotations, &self.template.metadata.annotations);
+        let reload = policy.reload.unwrap_or(default);
+        let Some(mode) = Mode::of(reload, kind.can_roll()) else {
+            return Reading {
+                policy,
+                references: references(&self.template.spec),
+                problems,
+                workload: None,
+            };
+        };
+        let spec = &self.template.spec;
+        let containers: Vec<&str> = spec
+            .containers
+            .iter()
+            .chain(&spec.init_containers)
+            .map(|container| &*container.name)
+            .collect();
+        problems.extend(policy.unknown_hot_containers(&containers));
+        let record = self.record().unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        let references = references(spec);
+        let globs = policy
+            .include
+            .iter()
+            .filter(|pattern| matches!(pattern, Pattern::Glob { .. }));
+        let workload = Workload {
+            uid: self.uid.clone(),
+            mode,
+            settle: policy.settle,
+            uses: uses(&references, &policy).into(),
+            include: globs.cloned().collect(),
+            exclude: policy.exclude.clone().into(),
+            record: record.map(Box::new),
+            template: self.template_hash,
+            created: self.created,
+            revision: self.revision,
+            selector: self.selector.clone(),
+            rollout: self.rollout,
+        };
+        Reading {
+            policy,
+            references,
+            problems,
+            workload: Some(workload),
+        }
+    }
+
+    fn record(&self) -> Result<Option<Record>, Problem> {
+        let Some(text) = self.annotations.get(annotation::APPLIED) else {
+            return Ok(None);
+        };
+        Record::parse(text).map(Some).map_err(|error| Problem {
+            key: annotation::APPLIED,
+            place: Place::Workload,
+            message: error.to_string(),
+        })
+    }
+}
+
+impl Workload {
+    /// Whether a glob of `afresh.dev/include` brings in the object.
+    #[must_use]
+    pub fn includes(&self, kind: ConfigKind, name: &Name) -> bool {
+        let matches = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(kind, name));
+        matches(&self.include) && !matches(&self.exclude)
+    }
+
+    /// Whether both use the same objects in the same way.
+    #[must_use]
+    pub fn uses_alike(&self, other: &Self) -> bool {
+        self.uses == other.uses && self.include == other.include && self.exclude == other.exclude
+    }
+}
