@@ -13,10 +13,15 @@
 
 mod file;
 mod key;
+mod snapshot;
+mod stale;
+mod walk;
 mod write;
 
 pub use file::{File, Files};
 pub use key::KeyError;
+pub use snapshot::{Limits, ReadError, Revision, Snapshot};
+pub use stale::stale_sub_path;
 pub use write::{AtomicWriter, WriteError, Written};
 
 /// The name of the symlink whose renaming is the one atomic moment of an update (`atomic_writer.go`, `dataDirName`).
