@@ -35,7 +35,7 @@ impl Needs {
     #[must_use]
     pub fn lack(&self, object: Option<&ConfigObject>) -> Option<Lack> {
         match (self, object) {
-            (Self::Nothing, _) => None,
+            (Self::Nothing | Self::Unknown, _) => None,
             (Self::Object(_), None) => Some(Lack::Object),
             (Self::Object(keys), Some(object)) => keys.iter().any(|&key| !object.content.has(key)).then_some(Lack::Key),
         }

@@ -1,7 +1,7 @@
 //! `afresh.dev/applied`: what a workload was last brought up to, written on the workload itself.
 //!
 //! ```json
-//! {"version":1,"at":"2026-11-21T10:00:00Z","template":"9f…","objects":{"configmap/web":["1a2b3c4d:…"]}}
+//! {"version":1,"uid":"…","at":"2026-11-21T10:00:00Z","template":"9f…","objects":{"configmap/web":["1a2b3c4d:…"]}}
 //! ```
 //! Per object there is a fingerprint for each set of keys that is used together. A reader compares only fingerprints
 //! of the same basis, so a record stays true when the references, the policy or the digest key change.
@@ -21,6 +21,9 @@ const VERSION: u32 = 1;
 /// What a workload was last brought up to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
+    /// The `metadata.uid` of the workload it was written on: a copy of the annotation on another workload, or on one
+    /// restored from a backup, says nothing about that one's pods.
+    pub uid: Box<str>,
     /// When the record was written.
     pub at: UnixSeconds,
     /// The pod template then, so that a later change by somebody else can be told.
@@ -106,6 +109,7 @@ pub enum RecordError {
 #[derive(Serialize, Deserialize)]
 struct Wire {
     version: u32,
+    uid: String,
     at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     template: Option<String>,
@@ -141,6 +145,7 @@ impl Record {
             }
         }
         Ok(Self {
+            uid: wire.uid.into(),
             at: time(&wire.at)?,
             template: wire
                 .template
@@ -161,6 +166,7 @@ impl std::fmt::Display for Record {
         let texts = |prints: &Vec<Fingerprint>| prints.iter().map(ToString::to_string).collect();
         let wire = Wire {
             version: VERSION,
+            uid: self.uid.to_string(),
             at: self.at.to_string(),
             template: self.template.map(|hash| hash.to_string()),
             streak: self.rolls.streak,
@@ -195,6 +201,7 @@ mod tests {
             Content::default().fingerprint(&Selection::text(), None),
         );
         Record {
+            uid: "6f1c".into(),
             at: UnixSeconds(1_800_000_000),
             template: Some("0123456789abcdef".parse().unwrap()),
             rolls: Rolls {
@@ -210,7 +217,7 @@ mod tests {
         assert_eq!(
             record().to_string(),
             concat!(
-                r#"{"version":1,"at":"2027-01-15T08:00:00Z","template":"0123456789abcdef","streak":2,"#,
+                r#"{"version":1,"uid":"6f1c","at":"2027-01-15T08:00:00Z","template":"0123456789abcdef","streak":2,"#,
                 r#""rolledAt":"2027-01-15T07:59:59Z","objects":{"configmap/web":["#,
                 r#""18a37476:5564451e878139ec4c7d2475861148ab","eac9e9e3:5564451e878139ec4c7d2475861148ab"]}}"#
             )
@@ -246,10 +253,12 @@ mod tests {
             message("")
         );
         assert_eq!(
-            message(r#"{"version":9,"at":"x","objects":{}}"#),
+            message(r#"{"version":9,"uid":"","at":"x","objects":{}}"#),
             "it has version 9, this program knows version 1; remove the annotation or run a newer Afresh"
         );
-        assert!(message(r#"{"version":1,"at":"x","objects":{}}"#).starts_with("\"x\" is not an RFC 3339 time"));
+        assert!(
+            message(r#"{"version":1,"uid":"","at":"x","objects":{}}"#).starts_with("\"x\" is not an RFC 3339 time")
+        );
     }
 
     proptest! {
@@ -260,7 +269,7 @@ mod tests {
 
         #[test]
         fn no_json_of_the_right_shape_panics(at in "\\PC*", object in "\\PC*", print in "\\PC*", streak: u32) {
-            let text = serde_json::json!({"version": 1, "at": at, "streak": streak, "objects": {object: [print]}});
+            let text = serde_json::json!({"version": 1, "uid": "u", "at": at, "streak": streak, "objects": {object: [print]}});
             let _ = Record::parse(&text.to_string());
         }
     }

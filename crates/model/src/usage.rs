@@ -27,8 +27,10 @@ pub struct Use {
 /// What of an object a new pod needs to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Needs {
-    /// Nothing: every reference is optional, or only an annotation names the object.
+    /// Nothing: every reference is optional.
     Nothing,
+    /// Not known: only `afresh.dev/include` names the object, so its absence says nothing.
+    Unknown,
     /// The object, and these of its keys.
     Object(Box<[KeyHash]>),
 }
@@ -54,7 +56,7 @@ impl Use {
             frozen: Selection::all(),
             hot: none.clone(),
             cold: none,
-            needs: Needs::Nothing,
+            needs: Needs::Unknown,
         }
     }
 
@@ -180,7 +182,7 @@ fn add(usage: &mut Use, reference: &Reference, policy: &Policy) {
             Keys::All | Keys::Text | Keys::None => Vec::new(),
         };
         let known = match &usage.needs {
-            Needs::Nothing => Vec::new(),
+            Needs::Nothing | Needs::Unknown => Vec::new(),
             Needs::Object(keys) => keys.to_vec(),
         };
         let mut all = [known, named].concat();
@@ -302,7 +304,7 @@ mod tests {
             &[("afresh.dev/include", "configmap/b")],
         )
         .remove(0);
-        assert_eq!(usage.needs, Needs::Nothing);
+        assert_eq!(usage.needs, Needs::Unknown);
         assert_eq!(usage.classes(Mode::Auto, false).roll, Selection::all());
     }
 

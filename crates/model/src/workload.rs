@@ -144,11 +144,13 @@ impl Observed {
         let Some(text) = self.annotations.get(annotation::APPLIED) else {
             return Ok(None);
         };
-        Record::parse(text).map(Some).map_err(|error| Problem {
+        let problem = |message| Problem {
             key: annotation::APPLIED,
             place: Place::Workload,
-            message: error.to_string(),
-        })
+            message,
+        };
+        let record = Record::parse(text).map_err(|error| problem(error.to_string()))?;
+        Ok((record.uid == self.uid).then_some(record))
     }
 }
 
