@@ -1,0 +1,370 @@
+//! A running cluster: what it is made of, and how it starts and stops.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use afresh_testbed_host::Program;
+use tokio::sync::Mutex;
+
+use crate::access::Access;
+use crate::control_plane::{self, Addresses};
+use crate::error::{Error, Result};
+use crate::keeper;
+use crate::node::{self, Node};
+use crate::pki::{Pki, Role};
+use crate::process::{Process, Recipe};
+use crate::ready;
+use crate::state::State;
+
+/// What a cluster is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flavour {
+    /// etcd and the API server. Nothing acts on objects by itself: a Deployment makes no ReplicaSet.
+    ControlPlane,
+    /// The same with kube-controller-manager and kube-scheduler: a Deployment makes pods, which stay pending.
+    Controllers,
+    /// The same with a node called `localhost` (kubelet, containerd, runc): pods run.
+    Node,
+}
+
+impl Flavour {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane",
+            Self::Controllers => "controllers",
+            Self::Node => "node",
+        }
+    }
+}
+
+/// How a cluster is to be; see [`Cluster::builder`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    flavour: Flavour,
+    audit: bool,
+    api_server_flags: Vec<(String, String)>,
+}
+
+impl Builder {
+    /// What runs; [`Flavour::ControlPlane`] if not called.
+    #[must_use]
+    pub fn flavour(mut self, flavour: Flavour) -> Self {
+        self.flavour = flavour;
+        self
+    }
+
+    /// Without the audit log that [`Cluster::requests`] reads: for measurements of latency.
+    #[must_use]
+    pub fn without_audit(mut self) -> Self {
+        self.audit = false;
+        self
+    }
+
+    /// One more flag of kube-apiserver, without dashes; of two with one name, the API server takes the later.
+    #[must_use]
+    pub fn api_server_flag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.api_server_flags.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the cluster; it is ready for use when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] with the end of the log of a component that did not stay up, [`Error::TimedOut`],
+    /// [`Error::ProgramMissing`], [`Error::NoNode`], and what keeps files from being written.
+    pub async fn start(self) -> Result<Cluster> {
+        keeper::run(start(self)).await
+    }
+}
+
+/// A component and how to start it again.
+#[derive(Debug)]
+pub(crate) struct Part {
+    recipe: Recipe,
+    process: Option<Process>,
+}
+
+impl Part {
+    /// Must be called on the keeper's thread.
+    pub(crate) fn start(recipe: Recipe) -> Result<Self> {
+        let process = Some(recipe.start()?);
+        Ok(Self { recipe, process })
+    }
+}
+
+/// The components that run, in the order in which they were started.
+#[derive(Debug, Default)]
+pub(crate) struct Parts(pub(crate) Vec<Part>);
+
+impl Parts {
+    /// # Errors
+    /// [`Error::Ended`] for the first component that ended by itself.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.0
+            .iter_mut()
+            .filter_map(|part| part.process.as_mut())
+            .try_for_each(Process::check)
+    }
+
+    fn part(&mut self, program: Program) -> Result<&mut Part> {
+        let found = self.0.iter_mut().find(|part| part.recipe.program == program);
+        found.ok_or(Error::Without(program.name()))
+    }
+
+    /// The node first and etcd last: an API server that has lost its etcd never finishes.
+    async fn stop(&mut self) {
+        while let Some(part) = self.0.pop() {
+            if let Some(process) = part.process {
+                process.stop().await;
+            }
+        }
+    }
+}
+
+/// A cluster of this process. Dropped, it is killed and its data removed; its logs stay. If the process dies first, the
+/// kernel kills every component of the control plane with it, and the node dies with its namespaces.
+#[derive(Debug)]
+pub struct Cluster {
+    flavour: Flavour,
+    state: State,
+    addresses: Addresses,
+    admin: Access,
+    audit: bool,
+    parts: std::sync::Arc<Mutex<Parts>>,
+    node: Option<Node>,
+}
+
+async fn start(builder: Builder) -> Result<Cluster> {
+    let started = Instant::now();
+    let with_node = builder.flavour == Flavour::Node;
+    if with_node {
+        node::claim()?;
+    }
+    let state = State::create(builder.flavour.name())?;
+    let addresses = if with_node {
+        Addresses::for_node()?
+    } else {
+        Addresses::on_loopback()?
+    };
+    let pki = Pki::make(&state.secrets)?;
+    let server = addresses.api_server_url();
+    let access = |name: &str, role: Role| Access::write(&state.secrets, name, &server, &pki.ca, pki.token(role));
+
+    let mut parts = Parts::default();
+    parts.0.push(Part::start(control_plane::etcd(&state, &addresses))?);
+    let mut api_server = control_plane::api_server(&state, &addresses, &pki, builder.audit)?;
+    for (name, value) in &builder.api_server_flags {
+        api_server = api_server.flag(name, value);
+    }
+    parts.0.push(Part::start(api_server)?);
+    let admin = access("admin", Role::Admin)?;
+    let node = if with_node {
+        Some(Node::prepare(&state, &mut parts).await?)
+    } else {
+        None
+    };
+    ready::api_server(&admin, &mut parts).await?;
+    if builder.flavour >= Flavour::Controllers {
+        let controller_manager = access("controller-manager", Role::ControllerManager)?;
+        let scheduler = access("scheduler", Role::Scheduler)?;
+        parts.0.push(Part::start(control_plane::controller_manager(
+            &state,
+            &pki,
+            controller_manager.kubeconfig(),
+        ))?);
+        parts
+            .0
+            .push(Part::start(control_plane::scheduler(&state, scheduler.kubeconfig()))?);
+    }
+    if let Some(node) = &node {
+        node.join(&state, &access("node", Role::Node)?, &mut parts)?;
+        ready::node(&admin, &mut parts).await?;
+    }
+    if builder.flavour >= Flavour::Controllers {
+        ready::controllers(&admin, &mut parts).await?;
+    }
+    let cluster = Cluster {
+        flavour: builder.flavour,
+        audit: builder.audit,
+        parts: std::sync::Arc::new(Mutex::new(parts)),
+        state,
+        addresses,
+        admin,
+        node,
+    };
+    cluster.announce(started.elapsed());
+    Ok(cluster)
+}
+
+impl Cluster {
+    /// A cluster to be configured: `Cluster::builder().flavour(Flavour::Controllers).without_audit().start().await?`.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder {
+            flavour: Flavour::ControlPlane,
+            audit: true,
+            api_server_flags: Vec::new(),
+        }
+    }
+
+    /// A cluster of its own of [`Flavour::ControlPlane`], for a test that stops, compacts or counts.
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    pub async fn control_plane() -> Result<Self> {
+        Self::builder().start().await
+    }
+
+    /// A cluster of its own of [`Flavour::Controllers`].
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    pub async fn with_controllers() -> Result<Self> {
+        Self::builder().flavour(Flavour::Controllers).start().await
+    }
+
+    /// What this cluster is made of.
+    pub fn flavour(&self) -> Flavour {
+        self.flavour
+    }
+
+    /// The administrator: of group `system:masters`, so above RBAC.
+    pub fn admin(&self) -> &Access {
+        &self.admin
+    }
+
+    /// The API server's URL, the same after a restart.
+    pub fn server(&self) -> String {
+        self.addresses.api_server_url()
+    }
+
+    /// Where the cluster keeps everything.
+    pub fn directory(&self) -> &Path {
+        &self.state.root
+    }
+
+    /// The log of a component, such as `kube-apiserver` or `kubelet`.
+    pub fn log(&self, component: &str) -> PathBuf {
+        self.state.logs.join(format!("{component}.log"))
+    }
+
+    /// The process ids of the components that run, by name.
+    pub async fn pids(&self) -> BTreeMap<&'static str, u32> {
+        let parts = self.parts.lock().await;
+        let running = parts.0.iter().filter_map(|part| part.process.as_ref());
+        running
+            .filter_map(|process| Some((process.name(), process.pid()?)))
+            .collect()
+    }
+
+    /// Stops the API server as an operator does (SIGTERM): answers under way are finished, watches end.
+    ///
+    /// # Errors
+    /// [`Error::ShuttingDown`].
+    pub async fn stop_api_server(&self) -> Result<()> {
+        self.end_api_server(false).await
+    }
+
+    /// Kills the API server (SIGKILL): connections are reset.
+    ///
+    /// # Errors
+    /// [`Error::ShuttingDown`].
+    pub async fn kill_api_server(&self) -> Result<()> {
+        self.end_api_server(true).await
+    }
+
+    async fn end_api_server(&self, kill: bool) -> Result<()> {
+        let parts = self.parts.clone();
+        let end = async move {
+            let process = parts.lock().await.part(Program::KubeApiserver)?.process.take();
+            match process {
+                Some(process) if kill => process.kill().await,
+                Some(process) => process.stop().await,
+                None => None,
+            };
+            Ok(())
+        };
+        keeper::run(end).await
+    }
+
+    /// Starts the API server again after [`Self::stop_api_server`] or [`Self::kill_api_server`], on the same port and
+    /// etcd, and returns when it is ready. Does nothing if it runs.
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    pub async fn start_api_server(&self) -> Result<()> {
+        let (parts, admin) = (self.parts.clone(), self.admin.clone());
+        let begin = async move {
+            let mut parts = parts.lock().await;
+            let part = parts.part(Program::KubeApiserver)?;
+            if part.process.is_none() {
+                part.process = Some(part.recipe.start()?);
+            }
+            ready::api_server(&admin, &mut parts).await
+        };
+        keeper::run(begin).await
+    }
+
+    /// Stops every component in order (the node first, etcd last) and removes the data.
+    ///
+    /// # Errors
+    /// [`Error::ShuttingDown`].
+    pub async fn stop(self) -> Result<()> {
+        let (parts, state) = (self.parts.clone(), self.state.clone());
+        let end = async move {
+            parts.lock().await.stop().await;
+            state.remove();
+            Ok(())
+        };
+        keeper::run(end).await
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn etcd_port(&self) -> u16 {
+        self.addresses.etcd
+    }
+
+    pub(crate) fn audit_log(&self) -> Result<PathBuf> {
+        if self.audit {
+            Ok(control_plane::audit_log(&self.state))
+        } else {
+            Err(Error::Without("an audit log"))
+        }
+    }
+
+    /// What runs pods.
+    pub(crate) fn node(&self) -> Result<&Node> {
+        self.node.as_ref().ok_or(Error::Without("a node"))
+    }
+
+    /// Past libtest's capture, because how long a start takes matters to everyone who runs the tests.
+    fn announce(&self, took: Duration) {
+        let (flavour, root) = (self.flavour.name(), self.state.root.display());
+        let _ = writeln!(
+            std::io::stderr(),
+            "testbed: {flavour} up in {:.1} s ({root})",
+            took.as_secs_f64()
+        );
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let (parts, state) = (self.parts.clone(), self.state.clone());
+        if let Ok(keeper) = keeper::handle() {
+            keeper.spawn(async move {
+                // All at once: killed, nobody waits for anybody.
+                let processes: Vec<_> = parts.lock().await.0.drain(..).filter_map(|part| part.process).collect();
+                for process in processes.into_iter().rev() {
+                    process.kill().await;
+                }
+                state.remove();
+            });
+        }
+    }
+}

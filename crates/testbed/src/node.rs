@@ -1,0 +1,202 @@
+//! The node: containerd with runc and a CNI bridge, and a kubelet, all inside the namespaces that `xtask` made.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use afresh_testbed_host::{self as host, Program};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::access::Access;
+use crate::cluster::{Part, Parts};
+use crate::error::{Error, Result};
+use crate::image::{self, Image};
+use crate::process::{Recipe, locate, output};
+use crate::state::State;
+
+static CLAIMED: AtomicBool = AtomicBool::new(false);
+
+/// How long importing an image may take.
+const IMPORT_LIMIT: Duration = Duration::from_secs(120);
+
+/// Sockets may not have long paths, and `/run` belongs to the namespaces.
+const RUN: &str = "/run/afresh-testbed";
+
+/// Pods get their addresses from here.
+const POD_SUBNET: &str = "10.97.0.0/16";
+
+/// Takes the one node that this process may start.
+///
+/// # Errors
+/// [`Error::NoNode`], [`Error::SecondNode`].
+pub(crate) fn claim() -> Result<()> {
+    if let Some(reason) = host::why_no_node() {
+        return Err(Error::NoNode(reason));
+    }
+    if CLAIMED.swap(true, Ordering::SeqCst) {
+        Err(Error::SecondNode)
+    } else {
+        Ok(())
+    }
+}
+
+/// A node's places.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    kubelet_root: PathBuf,
+    images: PathBuf,
+    socket: PathBuf,
+}
+
+impl Node {
+    /// Starts containerd and imports the images that every pod needs.
+    pub(crate) async fn prepare(state: &State, parts: &mut Parts) -> Result<Self> {
+        let node = Self {
+            kubelet_root: state.data.join("kubelet"),
+            images: state.data.join("images"),
+            socket: Path::new(RUN).join("containerd.sock"),
+        };
+        for directory in [&node.kubelet_root, &node.images, Path::new(RUN)] {
+            fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
+        }
+        let cni = write_cni(state)?;
+        parts.0.push(Part::start(containerd(state, &node.socket, &cni)?)?);
+        while !node.socket.exists() {
+            parts.check()?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for image in [image::pause()?, image::busybox()?] {
+            node.import(&image).await?;
+        }
+        Ok(node)
+    }
+
+    /// Starts the kubelet, which registers the node.
+    pub(crate) fn join(&self, state: &State, access: &Access, parts: &mut Parts) -> Result<()> {
+        let [port] = crate::ports::free()?;
+        let config = state.data.join("kubelet.json");
+        fs::write(&config, self.kubelet_config(state, port).to_string()).map_err(Error::file("write", &config))?;
+        let recipe = Recipe::new(Program::Kubelet, &state.logs)
+            .flag("config", config)
+            .flag("kubeconfig", access.kubeconfig())
+            .flag("root-dir", &self.kubelet_root)
+            .flag("cert-dir", state.data.join("kubelet-pki"))
+            .flag("hostname-override", "localhost")
+            .environment("PATH", path_with_packages()?);
+        parts.0.push(Part::start(recipe)?);
+        Ok(())
+    }
+
+    fn kubelet_config(&self, state: &State, port: u16) -> serde_json::Value {
+        json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": "127.0.0.1",
+            "port": port,
+            "healthzPort": 0,
+            "authentication": { "anonymous": { "enabled": true }, "webhook": { "enabled": false } },
+            "authorization": { "mode": "AlwaysAllow" },
+            "containerRuntimeEndpoint": format!("unix://{}", self.socket.display()),
+            // Any machine: cgroup v1, swap, no systemd; and cgroups below one that is removed afterwards.
+            "failCgroupV1": false,
+            "cgroupDriver": "cgroupfs",
+            "cgroupsPerQOS": false,
+            "enforceNodeAllocatable": [],
+            "cgroupRoot": env::var(host::ENV_CGROUP).unwrap_or_default(),
+            "failSwapOn": false,
+            "resolvConf": "",
+            "podLogsDir": state.logs.join("pods"),
+            "volumePluginDir": state.data.join("kubelet-plugins"),
+            // A full disk is not what is tested.
+            "evictionHard": { "memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%" },
+            "imageGCHighThresholdPercent": 100,
+        })
+    }
+
+    /// The directory in which the kubelet keeps a pod's volume, as the pod sees it.
+    pub(crate) fn volume(&self, pod_uid: &str, plugin: &str, volume: &str) -> PathBuf {
+        self.kubelet_root
+            .join("pods")
+            .join(pod_uid)
+            .join("volumes")
+            .join(format!("kubernetes.io~{plugin}"))
+            .join(volume)
+    }
+
+    /// Gives the image to containerd under its name.
+    pub(crate) async fn import(&self, image: &Image) -> Result<()> {
+        let archive = image.write(&self.images)?;
+        let mut ctr = Command::new(locate(Program::Ctr)?);
+        ctr.arg("--address")
+            .arg(&self.socket)
+            .args(["--namespace", "k8s.io", "images", "import"]);
+        ctr.args(["--snapshotter", "native"]).arg(&archive);
+        output(ctr, None, IMPORT_LIMIT).await?;
+        fs::remove_file(&archive).map_err(Error::file("remove", &archive))
+    }
+}
+
+fn directory_of(program: Program) -> Result<PathBuf> {
+    Ok(locate(program)?.parent().map(Path::to_path_buf).unwrap_or_default())
+}
+
+/// containerd looks for its shim and for runc on its PATH.
+fn path_with_packages() -> Result<OsString> {
+    let packages = [directory_of(Program::ContainerdShim)?, directory_of(Program::Runc)?];
+    let present = env::var_os("PATH").unwrap_or_default();
+    let all = packages.into_iter().chain(env::split_paths(&present));
+    env::join_paths(all).map_err(|error| Error::NoNode(error.to_string()))
+}
+
+fn write_cni(state: &State) -> Result<PathBuf> {
+    let directory = state.data.join("cni");
+    fs::create_dir_all(&directory).map_err(Error::file("create", &directory))?;
+    let ipam = json!({
+        "type": "host-local",
+        "ranges": [[{ "subnet": POD_SUBNET }]],
+        "routes": [{ "dst": "0.0.0.0/0" }],
+        "dataDir": state.data.join("cni-addresses"),
+    });
+    let bridge = json!({ "type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "ipam": ipam });
+    let list = json!({ "cniVersion": "0.4.0", "name": "testbed", "plugins": [bridge] });
+    let file = directory.join("10-bridge.conflist");
+    fs::write(&file, list.to_string()).map_err(Error::file("write", &file))?;
+    Ok(directory)
+}
+
+fn containerd(state: &State, socket: &Path, cni: &Path) -> Result<Recipe> {
+    // Debug formatting quotes a path as TOML does.
+    let config = format!(
+        r#"version = 2
+root = {root:?}
+state = {run:?}
+disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.opt", "io.containerd.tracing.processor.v1.otlp"]
+[grpc]
+address = {socket:?}
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = {pause:?}
+restrict_oom_score_adj = true
+stream_server_address = "127.0.0.1"
+stream_server_port = "0"
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = {plugins:?}
+conf_dir = {cni:?}
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "native"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+"#,
+        root = state.data.join("containerd"),
+        run = Path::new(RUN).join("containerd"),
+        pause = image::PAUSE,
+        plugins = directory_of(Program::CniBridge)?,
+    );
+    let file = state.data.join("containerd.toml");
+    fs::write(&file, config).map_err(Error::file("write", &file))?;
+    let recipe = Recipe::new(Program::Containerd, &state.logs).flag("config", file);
+    Ok(recipe.environment("PATH", path_with_packages()?))
+}
