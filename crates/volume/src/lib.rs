@@ -13,15 +13,26 @@
 
 mod file;
 mod key;
+mod plan;
 mod snapshot;
 mod stale;
+mod state;
+#[cfg_attr(target_os = "linux", path = "inotify.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "no_inotify.rs")]
+mod sys;
+mod target;
+mod wake;
 mod walk;
+mod watch;
 mod write;
 
 pub use file::{File, Files};
 pub use key::KeyError;
 pub use snapshot::{Limits, ReadError, Revision, Snapshot};
 pub use stale::stale_sub_path;
+pub use state::{Change, Event, State};
+pub use wake::Waker;
+pub use watch::{DEFAULT_POLL, Method, WatchError, WatchOptions, Watcher};
 pub use write::{AtomicWriter, WriteError, Written};
 
 /// The name of the symlink whose renaming is the one atomic moment of an update (`atomic_writer.go`, `dataDirName`).

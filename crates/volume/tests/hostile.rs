@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-use afresh_volume::{AtomicWriter, File, Files, Limits, ReadError, Snapshot};
+use afresh_volume::{AtomicWriter, Change, File, Files, Limits, Method, ReadError, Snapshot, WatchOptions, Watcher};
 
 const SWAPS: u32 = 10_000;
 
@@ -97,4 +98,52 @@ fn readers_at_full_speed_see_whole_sets_only_and_the_last_one() {
     let last = generation(SWAPS);
     let visible: BTreeSet<&str> = last.keys().filter_map(|key| key.split('/').next()).collect();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), visible.len() + 2);
+}
+
+/// Reads only when told, until the last generation is read; a missed swap would be a wait without end.
+fn follow_to_the_end(mut watcher: Watcher, path: &Path) -> u32 {
+    let mut told = 0;
+    while number_of(&read_whole(path)) != SWAPS {
+        let event = watcher.wait(None).unwrap().unwrap();
+        assert!(matches!(event.change, Change::Changed(_)), "{event:?}");
+        told += 1;
+    }
+    told
+}
+
+fn read_whole(path: &Path) -> Files {
+    loop {
+        match Snapshot::read(path) {
+            Ok(snapshot) => return snapshot.into_files(),
+            Err(ReadError::Unsettled { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_watcher_never_misses_the_last_of_ten_thousand_swaps() {
+    let dir = memory_directory();
+    AtomicWriter::write(dir.path(), &generation(0)).unwrap();
+    // Events alone, and alone the poll: either must do by itself.
+    let events = WatchOptions {
+        poll: None,
+        ..WatchOptions::default()
+    };
+    let poll = WatchOptions {
+        method: Method::Poll,
+        poll: Some(Duration::from_millis(1)),
+        ..WatchOptions::default()
+    };
+    let watchers = [events, poll].map(|options| Watcher::new([dir.path()], options));
+    std::thread::scope(|scope| {
+        let readers = watchers.map(|watcher| scope.spawn(|| follow_to_the_end(watcher, dir.path())));
+        for number in 1..=SWAPS {
+            AtomicWriter::write(dir.path(), &generation(number)).unwrap();
+        }
+        for reader in readers {
+            let told = reader.join().unwrap();
+            assert!((1..=SWAPS).contains(&told), "told {told} times");
+        }
+    });
 }

@@ -1,0 +1,100 @@
+//! One watched path: its state, and the places that must be watched to know it.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::plan::{self, Depth, Place};
+use crate::state::probe;
+use crate::sys::Inotify;
+use crate::{Limits, State};
+
+/// How often the places to watch are settled anew while they move.
+const ROUNDS: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) path: Arc<Path>,
+    pub(crate) state: State,
+    /// It must be looked at.
+    pub(crate) is_due: bool,
+    /// Why events alone cannot be relied on for this path.
+    pub(crate) unwatched: Option<String>,
+    /// Where a plain directory's content was found, relative to it.
+    directories: Vec<PathBuf>,
+    watches: Vec<(i32, Place)>,
+}
+
+impl Target {
+    pub(crate) fn new(path: Arc<Path>) -> Self {
+        let (directories, watches) = (Vec::new(), Vec::new());
+        Self {
+            path,
+            state: State::Absent,
+            is_due: true,
+            unwatched: None,
+            directories,
+            watches,
+        }
+    }
+
+    pub(crate) fn has(&self, watch: i32) -> bool {
+        self.watches.iter().any(|(own, _)| *own == watch)
+    }
+
+    pub(crate) fn is_concerned(&self, watch: i32, name: Option<&OsStr>, is_new_file: bool) -> bool {
+        self.watches
+            .iter()
+            .any(|(own, place)| *own == watch && place.is_concerned(name, is_new_file))
+    }
+
+    /// Brings the state up to now; watches no longer needed are added to `dropped`.
+    ///
+    /// First watched, then looked at: what changes after the look makes an event. If the places to watch are others
+    /// by then, something moved in between, and it begins anew.
+    pub(crate) fn look(&mut self, source: Option<&Inotify>, limits: &Limits, dropped: &mut Vec<i32>) {
+        for _ in 0..ROUNDS {
+            let places = plan::places(&self.path, &self.directories);
+            let is_armed = source.is_none_or(|source| self.arm(source, &places, dropped));
+            let (state, directories) = probe(&self.path, limits);
+            // While it cannot be read, what was known of its directories is the best guess of where it is mended.
+            if !matches!(state, State::Unreadable { .. }) {
+                self.directories = directories;
+            }
+            self.state = state;
+            if source.is_none() || (is_armed && plan::places(&self.path, &self.directories) == places) {
+                self.is_due = false;
+                return;
+            }
+        }
+    }
+
+    /// Watches `places` in the stead of those before; false if one of them was gone already.
+    fn arm(&mut self, source: &Inotify, places: &[Place], dropped: &mut Vec<i32>) -> bool {
+        let mut is_armed = true;
+        let mut watches = Vec::with_capacity(places.len());
+        self.unwatched = None;
+        for place in places {
+            match source.add(&place.path, place.depth) {
+                Ok(watch) => watches.push((watch, place.clone())),
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                    is_armed = false;
+                }
+                // A directory above that may be passed but not listed only tells of the path's own name.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied && place.depth == Depth::Names => {}
+                Err(error) => {
+                    self.unwatched = Some(format!("cannot watch {}: {error}", place.path.display()));
+                }
+            }
+        }
+        let before = std::mem::replace(&mut self.watches, watches);
+        dropped.extend(
+            before
+                .into_iter()
+                .map(|(watch, _)| watch)
+                .filter(|watch| !self.has(*watch)),
+        );
+        is_armed
+    }
+}
