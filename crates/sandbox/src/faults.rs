@@ -37,6 +37,11 @@ pub enum RequestFault {
     ReplyLost,
     /// No answer ever comes; nothing is done.
     Hang,
+    /// The client is to die here: no answer comes, and [`Faults::crashed`] resolves.
+    Crash {
+        /// Whether the request is done before.
+        done: bool,
+    },
 }
 
 /// What befalls a watch that was opened.
@@ -87,6 +92,8 @@ pub struct Faults {
     plan: Arc<Mutex<Plan>>,
     /// Grows whenever disturbances end, which cuts waits short.
     quieted: Arc<watch::Sender<u64>>,
+    /// Counts the crashes asked for.
+    crashes: Arc<watch::Sender<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +110,7 @@ impl Default for Faults {
         Self {
             plan: Arc::default(),
             quieted: Arc::new(watch::Sender::new(0)),
+            crashes: Arc::new(watch::Sender::new(0)),
         }
     }
 }
@@ -183,6 +191,16 @@ impl Faults {
             plan.injected.push(Injected::Compaction(request.clone()));
         }
         compacts
+    }
+
+    /// Resolves at the next [`RequestFault::Crash`]: whoever runs the client then drops it.
+    pub async fn crashed(&self) {
+        // The sender lives in self, so this cannot fail.
+        let _ = self.crashes.subscribe().changed().await;
+    }
+
+    pub(crate) fn crash(&self) {
+        self.crashes.send_modify(|count| *count += 1);
     }
 
     /// Waits, unless the disturbances end before.

@@ -3,6 +3,7 @@
 mod api;
 mod clock;
 mod convert;
+mod crash;
 mod defaults;
 mod faults;
 mod http;
@@ -21,6 +22,7 @@ mod strategy;
 mod validate;
 
 pub use clock::Clock;
+pub use crash::crash_at;
 pub use faults::{Delivery, Faults, Injected, Rates, RequestFault, WatchFault};
 pub use http::{Body, ServeError, Service, Serving, TransportError};
 pub use log::{Record, RequestLog};

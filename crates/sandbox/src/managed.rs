@@ -50,7 +50,7 @@ pub(crate) fn record(old: Option<&Value>, new: &mut Value, manager: &Manager<'_>
                 unite(&mut entry["fieldsV1"], &taken);
                 entry["time"] = json!(manager.time);
             }
-            None => entries.push(entry(manager, taken)),
+            None => entries.push(entry(manager, &taken)),
         }
     }
     entries.retain(|entry| {
@@ -69,7 +69,7 @@ fn is_of(entry: &Value, manager: &Manager<'_>) -> bool {
         && object::text(entry, &["subresource"]) == manager.subresource
 }
 
-fn entry(manager: &Manager<'_>, fields: Value) -> Value {
+fn entry(manager: &Manager<'_>, fields: &Value) -> Value {
     let mut entry = json!({
         "manager": manager.name, "operation": "Update", "apiVersion": manager.api_version,
         "time": manager.time, "fieldsType": "FieldsV1", "fieldsV1": fields,

@@ -161,7 +161,7 @@ impl Sandbox {
     pub fn patch_status(&self, resource: &str, namespace: &str, name: &str, patch: &Patch) -> Result<Value, ApiError> {
         let mut server = self.server();
         let resource = named(&server, resource)?;
-        let write = Write::by("test").to_status();
+        let write = Write::by("test").through_status();
         server
             .patch(&resource, namespace, name, patch, &write)
             .map(|patched| Value::clone(&patched))

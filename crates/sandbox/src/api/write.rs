@@ -33,7 +33,7 @@ impl Write {
     }
 
     /// The same write through the status subresource.
-    pub(crate) fn to_status(mut self) -> Self {
+    pub(crate) fn through_status(mut self) -> Self {
         self.door = Door::Status;
         self
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Delivery, RequestFault, WatchFault};
 use crate::random::Random;
-use crate::request::{Attributes, Verb};
+use crate::request::Attributes;
 
 /// How likely each disturbance is, from 0 (never) to 1 (always).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +65,7 @@ impl Rates {
         late_delivery: 0.0,
     };
 
-    /// A bad day: about one request in five and one watch in two is disturbed in some way.
+    /// A bad day: about one request in five is disturbed, and most watches sooner or later.
     pub const STORMY: Self = Self {
         throttled: 0.03,
         server_error: 0.04,
@@ -74,12 +74,12 @@ impl Rates {
         reply_lost: 0.04,
         slow: 0.08,
         max_delay: Duration::from_secs(2),
-        watch_closed: 0.08,
-        watch_dropped: 0.2,
-        watch_broken: 0.05,
-        watch_stalled: 0.05,
-        watch_gone: 0.04,
-        watch_error_event: 0.05,
+        watch_closed: 0.15,
+        watch_dropped: 0.5,
+        watch_broken: 0.15,
+        watch_stalled: 0.15,
+        watch_gone: 0.1,
+        watch_error_event: 0.15,
         compaction: 0.05,
         duplicate: 0.1,
         late_delivery: 0.2,
@@ -151,7 +151,7 @@ impl Schedule {
     pub(super) fn watch(&mut self, request: &Attributes) -> Option<WatchFault> {
         let rates = self.rates;
         let random = self.draw("watch", request);
-        let after = usize::try_from(random.below(4)).unwrap_or(0);
+        let after = usize::try_from(random.below(8)).unwrap_or(0);
         let lasting = random.between(Duration::ZERO, rates.max_delay.saturating_mul(10));
         let faults = [
             (rates.watch_closed, WatchFault::CloseAtOnce),
@@ -189,6 +189,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::Verb;
 
     fn request(verb: Verb, resource: &str) -> Attributes {
         Attributes {

@@ -52,7 +52,12 @@ async fn disturbed(
             sandbox.faults().until_quiet().await;
             return Err(TransportError::Reset);
         }
-        Some(RequestFault::ReplyLost) | None => {}
+        Some(RequestFault::Crash { done: false }) => {
+            sandbox.faults().crash();
+            sandbox.faults().until_quiet().await;
+            return Err(TransportError::Reset);
+        }
+        Some(RequestFault::ReplyLost | RequestFault::Crash { done: true }) | None => {}
     }
     let answer = match body {
         Some(body) => route(sandbox, parts, attributes, &body),
@@ -63,6 +68,11 @@ async fn disturbed(
     }
     match fault {
         Some(RequestFault::ReplyLost) => Err(TransportError::Reset),
+        Some(RequestFault::Crash { .. }) => {
+            sandbox.faults().crash();
+            sandbox.faults().until_quiet().await;
+            Err(TransportError::Reset)
+        }
         _ => Ok(answer.unwrap_or_else(|error| failure(&error))),
     }
 }
@@ -188,7 +198,7 @@ fn main(sandbox: &Sandbox, call: &Call, view: View, body: &[u8]) -> Result<Answe
 fn write(call: &Call) -> Write {
     let write = Write::by(call.manager());
     let write = if call.attributes.subresource == "status" {
-        write.to_status()
+        write.through_status()
     } else {
         write
     };

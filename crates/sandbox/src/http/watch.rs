@@ -81,13 +81,13 @@ impl Watcher {
             let present = server.store.list(resource.storage()).map(|(_, value)| value);
             let present = present.filter(|value| watcher.query.matches(resource, value));
             watcher.queue = present
-                .map(|value| event("ADDED", view.object(resource, value)))
+                .map(|value| event("ADDED", &view.object(resource, value)))
                 .collect();
             watcher.cursor = current;
             if initial == Some(true) && bookmarks {
                 watcher
                     .queue
-                    .push_back(event("BOOKMARK", view.bookmark(resource, current, true)));
+                    .push_back(event("BOOKMARK", &view.bookmark(resource, current, true)));
             }
         } else if watcher.cursor == 0 {
             watcher.cursor = current;
@@ -187,7 +187,7 @@ impl Watcher {
             changed = self.revisions.changed() => changed.ok(),
             () = tokio::time::sleep_until(bookmark_at) => {
                 self.bookmark_at = Some(Instant::now() + self.sandbox.bookmark_interval());
-                self.queue.push_back(event("BOOKMARK", self.view.bookmark(&self.call.resource, self.cursor, false)));
+                self.queue.push_back(event("BOOKMARK", &self.view.bookmark(&self.call.resource, self.cursor, false)));
                 Some(())
             }
             () = tokio::time::sleep_until(self.deadline) => None,
@@ -202,10 +202,10 @@ fn shown(query: &Query, call: &Call, view: View, change: &Arc<Change>) -> Option
     let after = query.matches(resource, &change.after) && change.kind != Kind::Deleted;
     match (before, after) {
         (None, false) => None,
-        (None, true) => Some(event("ADDED", view.object(resource, &change.after))),
-        (Some(_), true) => Some(event("MODIFIED", view.object(resource, &change.after))),
+        (None, true) => Some(event("ADDED", &view.object(resource, &change.after))),
+        (Some(_), true) => Some(event("MODIFIED", &view.object(resource, &change.after))),
         (Some(_), false) if change.kind == Kind::Deleted => {
-            Some(event("DELETED", view.object(resource, &change.after)))
+            Some(event("DELETED", &view.object(resource, &change.after)))
         }
         (Some(before), false) => {
             let mut last = Value::clone(before);
@@ -214,12 +214,12 @@ fn shown(query: &Query, call: &Call, view: View, change: &Arc<Change>) -> Option
                 &["metadata", "resourceVersion"],
                 json!(change.revision.to_string()),
             );
-            Some(event("DELETED", view.object(resource, &last)))
+            Some(event("DELETED", &view.object(resource, &last)))
         }
     }
 }
 
-fn event(kind: &str, object: Value) -> Value {
+fn event(kind: &str, object: &Value) -> Value {
     json!({"type": kind, "object": object})
 }
 
@@ -227,7 +227,7 @@ fn event(kind: &str, object: Value) -> Value {
 fn gone(asked: u64, oldest: u64) -> Value {
     event(
         "ERROR",
-        ApiError::expired(format!("too old resource version: {asked} ({oldest})")).to_status(),
+        &ApiError::expired(format!("too old resource version: {asked} ({oldest})")).to_status(),
     )
 }
 
