@@ -1,1 +1,11 @@
-//! To be described.
+//! The Kubernetes side of Afresh, and the only user of `kube`.
+//!
+//! ```text
+//! API server ──list, watch──▶ lean (decode, hash, forget) ──▶ watch (guarded) ──▶ Event<K>
+//!            ◀──patch, touch── write        ◀── event (Kubernetes Events, aside)
+//!            ◀──lease, digest_key──
+//! ```
+//! Nothing here holds a Kubernetes object: [`lean`] decodes straight into what the model needs, and a Secret's bytes
+//! are hashed inside the decoder. Every call has a timeout; nothing is retried behind the caller's back.
+
+pub mod lean;

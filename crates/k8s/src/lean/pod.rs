@@ -1,0 +1,179 @@
+//! Pods: in full, read as their own template, and by metadata only, as the targets of a touch.
+
+use afresh_model::annotation;
+use afresh_model::name::{WorkloadKey, WorkloadKind};
+use afresh_model::template::{self, PodSpec, PodTemplate};
+use afresh_model::time::UnixSeconds;
+use afresh_model::workload::{Observed, Rollout};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Watched;
+use super::decode::null_is_default;
+use super::meta::{Meta, Owner, names, revision};
+use super::undecodable::DecodeError;
+
+/// A Pod read as a workload of its own.
+#[derive(Debug, Clone)]
+pub struct LeanPod {
+    /// Which one.
+    pub key: WorkloadKey,
+    /// What the model reads; its selector is empty and it is never mid-rollout.
+    pub observed: Observed,
+    /// The controller that owns it.
+    pub owner: Option<Owner>,
+    /// `status.phase`.
+    pub phase: Phase,
+    /// `metadata.deletionTimestamp` is set: it is going away.
+    pub deleting: bool,
+    /// `metadata.resourceVersion`.
+    pub resource_version: Box<str>,
+}
+
+/// `status.phase` of a Pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Phase {
+    /// Not all containers have started.
+    Pending,
+    /// At least one container runs.
+    Running,
+    /// All containers ended, none will start again.
+    Succeeded,
+    /// All containers ended, at least one of them badly.
+    Failed,
+    /// Anything else, or nothing.
+    #[default]
+    Unknown,
+}
+
+impl Phase {
+    /// Whether no container of the pod will ever run again.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+
+    fn of(text: &str) -> Self {
+        match text {
+            "Pending" => Self::Pending,
+            "Running" => Self::Running,
+            "Succeeded" => Self::Succeeded,
+            "Failed" => Self::Failed,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(default, deserialize_with = "null_is_default")]
+    metadata: Meta,
+    #[serde(borrow)]
+    spec: &'a RawValue,
+    #[serde(default, deserialize_with = "null_is_default")]
+    status: Status,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Status {
+    #[serde(deserialize_with = "null_is_default")]
+    phase: Box<str>,
+}
+
+impl Watched for LeanPod {
+    const KIND: &'static str = "Pod";
+    const GROUP: &'static str = "api/v1";
+    const PLURAL: &'static str = "pods";
+
+    fn decode(json: &str) -> Result<Self, DecodeError> {
+        let wire: Wire<'_> = serde_json::from_str(json).map_err(|error| DecodeError::json(&error))?;
+        let (namespace, name) = names(&wire.metadata.namespace, &wire.metadata.name)?;
+        let spec: PodSpec = serde_json::from_str(wire.spec.get()).map_err(|error| DecodeError::json(&error))?;
+        let observed = Observed {
+            uid: wire.metadata.uid,
+            annotations: wire.metadata.annotations.0,
+            // The pod's own annotations are the workload's, so the template has none.
+            template: PodTemplate {
+                spec,
+                ..PodTemplate::default()
+            },
+            template_hash: template::hash(wire.spec.get()).map_err(|error| DecodeError::json(&error))?,
+            created: wire.metadata.creation_timestamp,
+            revision: revision(&wire.metadata.resource_version),
+            selector: Box::default(),
+            rollout: Rollout::Complete,
+        };
+        Ok(Self {
+            key: WorkloadKey {
+                kind: WorkloadKind::Pod,
+                namespace,
+                name,
+            },
+            observed,
+            owner: wire.metadata.owner_references.0,
+            phase: Phase::of(&wire.status.phase),
+            deleting: wire.metadata.deletion_timestamp,
+            resource_version: wire.metadata.resource_version,
+        })
+    }
+
+    fn resource_version(&self) -> &str {
+        &self.resource_version
+    }
+}
+
+/// A Pod by its metadata, as the target of a touch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeanPodMeta {
+    /// Its namespace and name.
+    pub key: WorkloadKey,
+    /// `metadata.uid`.
+    pub uid: Box<str>,
+    /// `metadata.creationTimestamp`.
+    pub created: Option<UnixSeconds>,
+    /// `metadata.deletionTimestamp` is set: it is going away.
+    pub deleting: bool,
+    /// The controller that owns it.
+    pub owner: Option<Owner>,
+    /// The annotation `afresh.dev/touched`.
+    pub touched: Option<Box<str>>,
+    /// `metadata.resourceVersion`.
+    pub resource_version: Box<str>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct MetaOnly {
+    #[serde(deserialize_with = "null_is_default")]
+    metadata: Meta,
+}
+
+impl Watched for LeanPodMeta {
+    const KIND: &'static str = "Pod";
+    const GROUP: &'static str = "api/v1";
+    const PLURAL: &'static str = "pods";
+    const METADATA_ONLY: bool = true;
+
+    fn decode(json: &str) -> Result<Self, DecodeError> {
+        let MetaOnly { mut metadata } = serde_json::from_str(json).map_err(|error| DecodeError::json(&error))?;
+        let (namespace, name) = names(&metadata.namespace, &metadata.name)?;
+        Ok(Self {
+            key: WorkloadKey {
+                kind: WorkloadKind::Pod,
+                namespace,
+                name,
+            },
+            uid: metadata.uid,
+            created: metadata.creation_timestamp,
+            deleting: metadata.deletion_timestamp,
+            owner: metadata.owner_references.0,
+            touched: metadata.annotations.0.remove(annotation::TOUCHED).map(Into::into),
+            resource_version: metadata.resource_version,
+        })
+    }
+
+    fn resource_version(&self) -> &str {
+        &self.resource_version
+    }
+}

@@ -1,0 +1,6 @@
+//! Every decoder against what the API writes, and against what it never should.
+
+mod config;
+mod hostile;
+mod page;
+mod workload;

@@ -1,0 +1,150 @@
+//! Deployments, StatefulSets and DaemonSets: references, policy, rollout.
+
+use afresh_model::name::{WorkloadKey, WorkloadKind};
+use afresh_model::template::{self, PodTemplate};
+use afresh_model::workload::{Observed, Rollout};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Watched;
+use super::decode::null_is_default;
+use super::meta::{KEPT_ANNOTATIONS, Meta, flag, names, revision};
+use super::rollout::{Status, Wanted};
+use super::selector::Selector;
+use super::undecodable::DecodeError;
+
+/// A workload with a pod template, read.
+#[derive(Debug, Clone)]
+pub struct LeanWorkload {
+    /// Which one.
+    pub key: WorkloadKey,
+    /// What the model reads.
+    pub observed: Observed,
+    /// `metadata.generation`: changes with every change of `spec`.
+    pub generation: i64,
+    /// `metadata.resourceVersion`, as it is sent back.
+    pub resource_version: Box<str>,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(default, deserialize_with = "null_is_default")]
+    metadata: Meta,
+    #[serde(borrow)]
+    spec: Spec<'a>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    status: Status,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec<'a> {
+    #[serde(default)]
+    replicas: Option<i64>,
+    #[serde(default, deserialize_with = "flag")]
+    paused: bool,
+    #[serde(default, deserialize_with = "null_is_default")]
+    selector: Selector,
+    #[serde(borrow, default)]
+    template: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    update_strategy: Strategy,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Strategy {
+    #[serde(rename = "type", deserialize_with = "null_is_default")]
+    kind: Box<str>,
+    #[serde(deserialize_with = "null_is_default")]
+    rolling_update: RollingUpdate,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RollingUpdate {
+    #[serde(deserialize_with = "null_is_default")]
+    partition: i64,
+}
+
+impl LeanWorkload {
+    /// Reads a workload of the given kind; a Pod is read by [`LeanPod`](super::LeanPod).
+    pub(crate) fn decode(kind: WorkloadKind, json: &str) -> Result<Self, DecodeError> {
+        let wire: Wire<'_> = serde_json::from_str(json).map_err(|error| DecodeError::json(&error))?;
+        let (namespace, name) = names(&wire.metadata.namespace, &wire.metadata.name)?;
+        let template = wire.spec.template.ok_or(DecodeError::NoTemplate)?.get();
+        let generation = wire.metadata.generation.unwrap_or(0);
+        let observed = Observed {
+            uid: wire.metadata.uid,
+            annotations: wire.metadata.annotations.0,
+            template: read_template(template)?,
+            template_hash: template::hash(template).map_err(|error| DecodeError::json(&error))?,
+            created: wire.metadata.creation_timestamp,
+            revision: revision(&wire.metadata.resource_version),
+            selector: wire.spec.selector.query()?,
+            rollout: rollout(kind, &wire.spec, generation, &wire.status),
+        };
+        Ok(Self {
+            key: WorkloadKey { kind, namespace, name },
+            observed,
+            generation,
+            resource_version: wire.metadata.resource_version,
+        })
+    }
+}
+
+fn read_template(json: &str) -> Result<PodTemplate, DecodeError> {
+    let mut template: PodTemplate = serde_json::from_str(json).map_err(|error| DecodeError::json(&error))?;
+    let kept = |key: &String| KEPT_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix));
+    template.metadata.annotations.retain(|key, _| kept(key));
+    Ok(template)
+}
+
+fn rollout(kind: WorkloadKind, spec: &Spec<'_>, generation: i64, status: &Status) -> Rollout {
+    let wanted = Wanted {
+        generation,
+        // The API server fills in 1 where nothing is said.
+        replicas: spec.replicas.unwrap_or(1),
+        paused: spec.paused,
+        on_delete: &*spec.update_strategy.kind == "OnDelete",
+        partition: spec.update_strategy.rolling_update.partition,
+    };
+    match kind {
+        WorkloadKind::Deployment => status.deployment(wanted),
+        WorkloadKind::StatefulSet => status.stateful_set(wanted),
+        WorkloadKind::DaemonSet => status.daemon_set(wanted),
+        WorkloadKind::Pod => Rollout::Complete,
+    }
+}
+
+macro_rules! workload_kind {
+    ($name:ident, $kind:ident, $plural:literal) => {
+        #[doc = concat!("An apps/v1 ", stringify!($kind), ".")]
+        #[derive(Debug, Clone)]
+        pub struct $name(pub LeanWorkload);
+
+        impl Watched for $name {
+            const KIND: &'static str = stringify!($kind);
+            const GROUP: &'static str = "apis/apps/v1";
+            const PLURAL: &'static str = $plural;
+
+            fn decode(json: &str) -> Result<Self, DecodeError> {
+                LeanWorkload::decode(WorkloadKind::$kind, json).map(Self)
+            }
+
+            fn resource_version(&self) -> &str {
+                &self.0.resource_version
+            }
+        }
+
+        impl From<$name> for LeanWorkload {
+            fn from(lean: $name) -> Self {
+                lean.0
+            }
+        }
+    };
+}
+
+workload_kind!(LeanDeployment, Deployment, "deployments");
+workload_kind!(LeanStatefulSet, StatefulSet, "statefulsets");
+workload_kind!(LeanDaemonSet, DaemonSet, "daemonsets");
