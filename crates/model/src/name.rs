@@ -32,6 +32,12 @@ pub enum NameError {
 pub struct Name(Box<str>);
 
 impl Name {
+    /// The name that sorts before every other one: where a range of names begins.
+    #[must_use]
+    pub fn first() -> Self {
+        Self("0".into())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -72,6 +72,15 @@ impl Applied {
         fingerprints.sort_unstable();
     }
 
+    /// Whether every fingerprint of `other` is here too.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        other
+            .0
+            .iter()
+            .all(|(object, prints)| prints.iter().all(|print| self.of(object).contains(print)))
+    }
+
     /// One digest of everything: the value of `afresh.dev/config`. Equal content gives equal digests, so that writing
     /// it twice changes nothing.
     #[must_use]

@@ -1,0 +1,432 @@
+//! The engine: index, agenda and plan put together, with one action per workload at a time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use afresh_model::digest::Digest;
+use afresh_model::name::{ConfigKey, Name, WorkloadKey};
+use afresh_model::object::ConfigObject;
+use afresh_model::policy::Problem;
+use afresh_model::record::{Record, Rolls};
+use afresh_model::time::UnixSeconds;
+use afresh_model::usage::Mode;
+use afresh_model::workload::{Rollout, Workload};
+
+use crate::agenda::{Agenda, Why};
+use crate::evidence::Pods;
+use crate::flap;
+use crate::index::{Applied, Index, Indexed, Source, WorkloadId};
+use crate::notice::{Notice, Reason, Subject, causes};
+use crate::plan::{Context, Delta, Finding, News, Plan, Verdict, View, plan};
+use crate::sight::Sight;
+use crate::state::Waits;
+use crate::time::{Millis, Now};
+
+/// How often workloads that wait for their turn are looked at, beside when a rollout ends.
+const TURN: Duration = Duration::from_secs(5);
+/// The first pause after a failure, doubled with every further one.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(500);
+/// The longest pause after a failure. There is no last attempt.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
+/// A failure that may pass by itself is told only when it has happened so often.
+const WORTH_TELLING: u32 = 3;
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What holds for all plans.
+    pub context: Context,
+    /// The quiet time that ends a burst.
+    pub settle: Duration,
+    /// How many workloads may be mid-rollout at once; 0 is no limit.
+    pub max_rolling: usize,
+    /// After this a rollout no longer counts towards `max_rolling`, so that a stuck one does not stop the others.
+    pub rollout_timeout: Duration,
+    /// How many commands may be under way at once.
+    pub concurrency: usize,
+    /// Nothing is written: what would have been is taken as done.
+    pub dry_run: bool,
+}
+
+/// One action under way. It outlives its workload, whose place may by then be another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Job {
+    id: WorkloadId,
+    tenant: u32,
+}
+
+/// What the rim is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// To be handed back with the outcome.
+    pub job: Job,
+    /// The workload.
+    pub key: WorkloadKey,
+    /// Its UID: on another one nothing must be done.
+    pub uid: Box<str>,
+    /// What to do.
+    pub action: Action,
+    /// In words, why.
+    pub cause: String,
+}
+
+/// See [`Command`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Write the record.
+    Record(Box<Record>),
+    /// Write the record, and the digest into the pod template, in one patch.
+    Roll(Box<Record>, Digest),
+    /// Do one pass of touches over the workload's pods.
+    Touch {
+        /// The label selector of its pods; empty if it is a pod itself.
+        selector: Box<str>,
+        /// The digest of the files they should hold.
+        files: Digest,
+    },
+    /// Find out how old its pods are.
+    LookAtPods {
+        /// The label selector of its pods.
+        selector: Box<str>,
+    },
+}
+
+impl Action {
+    /// A word for logs and metrics.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Record(_) => "record",
+            Self::Roll(..) => "roll",
+            Self::Touch { .. } => "touch",
+            Self::LookAtPods { .. } => "look",
+        }
+    }
+}
+
+/// What came of a [`Command`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The patch was accepted; the workload as the server answered it, if it could be read.
+    Written(Option<Box<Workload>>),
+    /// The pods were looked at.
+    Pods(Pods),
+    /// A pass of touches ended.
+    Touched {
+        /// How many pods were touched in it.
+        touched: usize,
+        /// When the next pass is due; `None` if all pods can be taken as fresh.
+        again: Option<UnixSeconds>,
+    },
+    /// The workload is not there any more.
+    Gone,
+    /// It did not work and is to be tried again.
+    Failed {
+        /// What the server asked us to wait.
+        after: Option<Duration>,
+        /// It will not pass by itself.
+        denied: bool,
+        /// For a person.
+        message: String,
+    },
+    /// We may no longer act; the next leader will.
+    Abandoned,
+}
+
+/// What is known of a workload beside the index.
+#[derive(Debug, Default)]
+struct Slot {
+    tenant: u32,
+    running: Option<Running>,
+    failures: u32,
+    pods: Option<Pods>,
+    touch: TouchState,
+    told: Told,
+}
+
+#[derive(Debug)]
+struct Running {
+    action: Action,
+    findings: Box<[Finding]>,
+    /// An object it uses changed meanwhile.
+    objects: bool,
+    /// The workload itself changed meanwhile.
+    workload: bool,
+}
+
+/// How far the files of a workload's pods are.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum TouchState {
+    /// Nothing was touched since the last record.
+    #[default]
+    Idle,
+    /// Pods were touched for files of this digest, and will be again.
+    Begun(Digest),
+    /// All of them can be taken as fresh.
+    Done(Digest),
+}
+
+/// What was told already, so that it is told once.
+#[derive(Debug, Default)]
+struct Told {
+    problems: Box<[Problem]>,
+    missing: bool,
+    unreachable: bool,
+    flapping: bool,
+    unsupported: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    index: Index,
+    agenda: Agenda,
+    slots: Vec<Slot>,
+    running: usize,
+    rolling: usize,
+    /// Wait for their turn under `max_rolling`, first come first served.
+    held: VecDeque<WorkloadId>,
+    turn: Option<Millis>,
+    unsynced: BTreeSet<Source>,
+    leading: bool,
+    excluded: BTreeSet<Name>,
+    object_problems: BTreeMap<ConfigKey, Problem>,
+    notices: Vec<Notice>,
+}
+
+impl Engine {
+    /// An engine that waits for the first list of each of these watches before it acts.
+    #[must_use]
+    pub fn new(settings: Settings, sources: impl IntoIterator<Item = Source>) -> Self {
+        Self {
+            settings,
+            index: Index::default(),
+            agenda: Agenda::default(),
+            slots: Vec::new(),
+            running: 0,
+            rolling: 0,
+            held: VecDeque::new(),
+            turn: None,
+            unsynced: sources.into_iter().collect(),
+            leading: false,
+            excluded: BTreeSet::new(),
+            object_problems: BTreeMap::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    /// What is known, for diagnostics.
+    #[must_use]
+    pub const fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Whether every watch has listed once.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.unsynced.is_empty()
+    }
+
+    /// Takes in a config object.
+    pub fn apply_object(
+        &mut self,
+        key: &ConfigKey,
+        object: ConfigObject,
+        problem: Option<Problem>,
+        sight: Sight,
+        now: Now,
+    ) {
+        self.tell_object(key, problem);
+        let users = self.index.apply_object(key, object, sight);
+        self.objects_changed(&users, now);
+    }
+
+    /// Takes out a config object.
+    pub fn delete_object(&mut self, key: &ConfigKey, now: Now) {
+        self.object_problems.remove(key);
+        let users = self.index.delete_object(key);
+        self.objects_changed(&users, now);
+    }
+
+    /// Takes in a workload that is to be kept current, with what is wrong with its annotations.
+    pub fn apply_workload(
+        &mut self,
+        key: WorkloadKey,
+        mut workload: Workload,
+        problems: Vec<Problem>,
+        sight: Sight,
+        now: Now,
+    ) {
+        if self.settings.dry_run {
+            self.keep_pretended_record(&key, &mut workload);
+        }
+        match self.index.apply_workload(key, workload, sight) {
+            Applied::New(id) => {
+                self.move_in(id);
+                self.tell_problems(id, problems);
+                self.agenda.changed(id, now.mono);
+            }
+            Applied::Changed(id) => {
+                self.tell_problems(id, problems);
+                self.agenda_changed(id, now);
+                self.take_turns(now);
+            }
+            Applied::Same(id) => self.tell_problems(id, problems),
+            Applied::Outdated => {}
+        }
+    }
+
+    /// Takes out a workload, or one that is no longer to be kept current.
+    pub fn delete_workload(&mut self, key: &WorkloadKey, now: Now) {
+        if let Some(id) = self.index.delete_workload(key) {
+            self.move_out(id);
+            self.take_turns(now);
+        }
+    }
+
+    /// A watch begins to list anew.
+    pub fn begin_list(&mut self, source: &Source) {
+        self.index.begin_list(source);
+    }
+
+    /// A watch has listed everything.
+    pub fn end_list(&mut self, source: &Source, now: Now) {
+        let (users, gone) = self.index.end_list(source);
+        for id in gone {
+            self.move_out(id);
+        }
+        self.objects_changed(&users, now);
+        if self.unsynced.remove(source) && self.is_synced() {
+            self.consider_all(now);
+        }
+    }
+
+    /// We lead, or no longer do. A new leader considers every workload.
+    pub fn lead(&mut self, leading: bool, now: Now) {
+        if leading && !self.leading {
+            self.consider_all(now);
+        }
+        self.leading = leading;
+    }
+
+    /// Whether this engine acts.
+    #[must_use]
+    pub const fn leads(&self) -> bool {
+        self.leading
+    }
+
+    /// Workloads of a namespace are to be left alone, or no longer.
+    pub fn exclude_namespace(&mut self, namespace: &Name, excluded: bool, now: Now) {
+        if excluded {
+            self.excluded.insert(namespace.clone());
+            return;
+        }
+        if self.excluded.remove(namespace) {
+            let within = self
+                .index
+                .workloads()
+                .filter(|(_, known)| known.key.namespace == *namespace);
+            let ids: Vec<WorkloadId> = within.map(|(id, _)| id).collect();
+            ids.into_iter().for_each(|id| self.agenda.changed(id, now.mono));
+        }
+    }
+
+    /// When [`Self::next`] is to be called again at the latest; `None` if only an event can bring work.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Millis> {
+        if !self.acts() {
+            return None;
+        }
+        let due = if self.running < self.settings.concurrency {
+            self.agenda.next_due()
+        } else {
+            None
+        };
+        [due, self.turn].into_iter().flatten().min()
+    }
+
+    /// The next thing to do. Call it until it returns `None`.
+    pub fn next(&mut self, now: Now) -> Option<Command> {
+        if self.turn.is_some_and(|turn| turn <= now.mono) {
+            self.take_turns(now);
+        }
+        while self.acts() && self.running < self.settings.concurrency {
+            let id = self.agenda.pop(now.mono)?;
+            if let Some(command) = self.consider(id, now) {
+                return Some(command);
+            }
+        }
+        None
+    }
+
+    /// What came of a command.
+    pub fn finish(&mut self, job: Job, outcome: Outcome, now: Now) {
+        self.running = self.running.saturating_sub(1);
+        let Some(slot) = self.slots.get_mut(job.id.index()) else {
+            return;
+        };
+        if slot.tenant != job.tenant {
+            return self.take_turns(now); // moved out meanwhile
+        }
+        let Some(run) = slot.running.take() else { return };
+        if matches!(run.action, Action::Roll(..)) {
+            self.rolling = self.rolling.saturating_sub(1);
+        }
+        let (objects, workload) = (run.objects, run.workload);
+        self.settle_outcome(job.id, run, outcome, now);
+        if workload {
+            self.agenda_changed(job.id, now);
+        }
+        if objects {
+            self.objects_changed(&[job.id], now);
+        }
+        self.take_turns(now);
+    }
+
+    /// Takes out what is to be told.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// How many actions are under way.
+    #[must_use]
+    pub const fn running_count(&self) -> usize {
+        self.running
+    }
+
+    /// How many workloads are not at rest: waiting for a time or for their turn.
+    #[must_use]
+    pub fn waiting_count(&self) -> usize {
+        self.agenda.len() + self.held.len()
+    }
+
+    /// What the workload waits for, and until when; `None` if it is at rest.
+    #[must_use]
+    pub fn waits(&self, id: WorkloadId) -> Option<(Waits, Option<Millis>)> {
+        if self.slots.get(id.index())?.running.is_some() {
+            return Some((Waits::Running, None));
+        }
+        if self.held.contains(&id) {
+            return Some((Waits::Turn, None));
+        }
+        self.agenda.wait(id).map(|(why, due)| (Waits::Until(why), Some(due)))
+    }
+
+    /// How often in a row the workload's last action failed.
+    #[must_use]
+    pub fn failures(&self, id: WorkloadId) -> u32 {
+        self.slots.get(id.index()).map_or(0, |slot| slot.failures)
+    }
+
+    fn acts(&self) -> bool {
+        self.leading && self.is_synced()
+    }
+}
+
+mod act;
+mod tell;
+mod turn;
+
+#[cfg(test)]
+mod tests;

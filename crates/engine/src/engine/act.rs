@@ -1,0 +1,276 @@
+//! From a workload that is due to a command, and from its outcome to what is next.
+
+use super::*;
+
+impl Engine {
+    pub(super) fn objects_changed(&mut self, users: &[WorkloadId], now: Now) {
+        if !self.acts() {
+            return; // everything is considered when that changes
+        }
+        for &id in users {
+            let own = self.index.workload(id).and_then(|known| known.workload.settle);
+            if let Some(running) = self.slots.get_mut(id.index()).and_then(|slot| slot.running.as_mut()) {
+                running.objects = true;
+            } else {
+                self.agenda.settle(id, own.unwrap_or(self.settings.settle), now.mono);
+            }
+        }
+    }
+
+    pub(super) fn agenda_changed(&mut self, id: WorkloadId, now: Now) {
+        match self.slots.get_mut(id.index()).and_then(|slot| slot.running.as_mut()) {
+            Some(running) => running.workload = true,
+            None => self.agenda.changed(id, now.mono),
+        }
+    }
+
+    pub(super) fn consider_all(&mut self, now: Now) {
+        let ids: Vec<WorkloadId> = self.index.workloads().map(|(id, _)| id).collect();
+        ids.into_iter().for_each(|id| self.agenda_changed(id, now));
+    }
+
+    pub(super) fn move_in(&mut self, id: WorkloadId) {
+        while self.slots.len() <= id.index() {
+            self.slots.push(Slot::default());
+        }
+        self.move_out(id); // another workload under the same name may have had this place
+    }
+
+    pub(super) fn move_out(&mut self, id: WorkloadId) {
+        self.agenda.remove(id);
+        self.held.retain(|&held| held != id);
+        if let Some(slot) = self.slots.get_mut(id.index()) {
+            if matches!(slot.running.as_ref().map(|run| &run.action), Some(Action::Roll(..))) {
+                self.rolling = self.rolling.saturating_sub(1);
+            }
+            *slot = Slot {
+                tenant: slot.tenant.wrapping_add(1),
+                ..Slot::default()
+            };
+        }
+    }
+
+    /// Plans one workload that is due.
+    pub(super) fn consider(&mut self, id: WorkloadId, now: Now) -> Option<Command> {
+        let known = self.index.workload(id)?;
+        if self.excluded.contains(&known.key.namespace) {
+            return None;
+        }
+        let slot = self.slots.get_mut(id.index())?;
+        let view = View {
+            workload: &known.workload,
+            sighting: known.sighting,
+            objects: &self.index.within(&known.key.namespace),
+            context: self.settings.context,
+            pods: slot.pods.take(),
+        };
+        let plan = plan(&view);
+        self.tell_plan(id, &plan);
+        let action = self.choose(id, &plan, now)?;
+        self.start(id, action, plan)
+    }
+
+    /// Turns a verdict into an action, or into a reason to wait.
+    fn choose(&mut self, id: WorkloadId, plan: &Plan, now: Now) -> Option<Action> {
+        let known = self.index.workload(id)?;
+        let slot = self.slots.get(id.index())?;
+        match plan.verdict {
+            Verdict::Blocked => None,
+            Verdict::Nothing => match (slot.touch, plan.files) {
+                // The content went back while pods were being touched: they may hold what is now old.
+                (TouchState::Begun(begun), Some(files)) if begun != files => Some(touch(known, files)),
+                (TouchState::Begun(begun), Some(_)) => Some(touch(known, begun)),
+                _ => None,
+            },
+            Verdict::Record => Some(Action::Record(self.record(known, plan, now, None))),
+            Verdict::Touch(files) if slot.touch == TouchState::Done(files) => {
+                Some(Action::Record(self.record(known, plan, now, None)))
+            }
+            Verdict::Touch(files) => Some(touch(known, files)),
+            Verdict::LookAtPods if known.workload.selector.is_empty() => {
+                let pods = Pods::of(known.workload.created);
+                self.slots.get_mut(id.index())?.pods = Some(pods);
+                self.agenda.changed(id, now.mono);
+                None
+            }
+            Verdict::LookAtPods => Some(Action::LookAtPods {
+                selector: known.workload.selector.clone(),
+            }),
+            Verdict::Roll(config) => self.choose_roll(id, plan, config, now),
+        }
+    }
+
+    fn choose_roll(&mut self, id: WorkloadId, plan: &Plan, config: Digest, now: Now) -> Option<Action> {
+        let known = self.index.workload(id)?;
+        if known.workload.mode == Mode::Evict {
+            self.tell_unsupported(id);
+            return None;
+        }
+        let rolls = known
+            .workload
+            .record
+            .as_ref()
+            .map_or_else(Rolls::default, |record| record.rolls);
+        if let Some(next) = flap::next_roll(rolls).filter(|&next| next > now.wall) {
+            self.agenda.at(id, now.until(next), Why::Flapping);
+            self.tell_flapping(id, rolls, next);
+            return None;
+        }
+        if !self.may_roll(id, now) {
+            return None;
+        }
+        let known = self.index.workload(id)?;
+        Some(Action::Roll(
+            self.record(known, plan, now, Some(flap::after_roll(rolls, now.wall))),
+            config,
+        ))
+    }
+
+    fn record(&self, known: &Indexed, plan: &Plan, now: Now, rolls: Option<Rolls>) -> Box<Record> {
+        let old = known
+            .workload
+            .record
+            .as_ref()
+            .map_or_else(Rolls::default, |record| record.rolls);
+        Box::new(Record {
+            uid: known.workload.uid.clone(),
+            at: now.wall,
+            template: Some(known.workload.template),
+            rolls: rolls.unwrap_or(old),
+            applied: plan.applied.clone(),
+        })
+    }
+
+    fn start(&mut self, id: WorkloadId, action: Action, plan: Plan) -> Option<Command> {
+        let known = self.index.workload(id)?;
+        let (key, uid) = (known.key.clone(), known.workload.uid.clone());
+        let cause = cause(&action, &plan.findings);
+        let slot = self.slots.get_mut(id.index())?;
+        if let Action::Touch { files, .. } = action {
+            slot.touch = TouchState::Begun(files);
+        }
+        let job = Job {
+            id,
+            tenant: slot.tenant,
+        };
+        slot.running = Some(Running {
+            action: action.clone(),
+            findings: plan.findings.into(),
+            objects: false,
+            workload: false,
+        });
+        self.running += 1;
+        self.rolling += usize::from(matches!(action, Action::Roll(..)));
+        Some(Command {
+            job,
+            key,
+            uid,
+            action,
+            cause,
+        })
+    }
+
+    pub(super) fn settle_outcome(&mut self, id: WorkloadId, run: Running, outcome: Outcome, now: Now) {
+        if !matches!(outcome, Outcome::Failed { .. }) {
+            self.slots[id.index()].failures = 0;
+        }
+        match outcome {
+            Outcome::Written(answer) => self.written(id, run, answer, now),
+            Outcome::Pods(pods) => {
+                self.slots[id.index()].pods = Some(pods);
+                self.agenda.changed(id, now.mono);
+            }
+            Outcome::Touched { touched, again } => self.touched(id, &run, touched, again, now),
+            Outcome::Gone => {}
+            Outcome::Failed { after, denied, message } => self.failed(id, &run, after, denied, &message, now),
+            Outcome::Abandoned => self.agenda.changed(id, now.mono),
+        }
+    }
+
+    fn written(&mut self, id: WorkloadId, run: Running, answer: Option<Box<Workload>>, now: Now) {
+        self.slots[id.index()].touch = TouchState::Idle;
+        if matches!(run.action, Action::Roll(..)) {
+            self.tell_rolled(id, &run.findings);
+        }
+        let Some(known) = self.index.workload(id) else { return };
+        let (key, mut workload) = (known.key.clone(), known.workload.clone());
+        match (answer, run.action) {
+            (Some(answer), _) => workload = *answer,
+            // The answer could not be read, or nothing was really written: take the record as it would be.
+            (None, Action::Record(record) | Action::Roll(record, _)) => workload.record = Some(record),
+            (None, Action::Touch { .. } | Action::LookAtPods { .. }) => {}
+        }
+        self.index.apply_workload(key, workload, Sight::Live);
+        self.agenda.changed(id, now.mono);
+    }
+
+    fn touched(&mut self, id: WorkloadId, run: &Running, touched: usize, again: Option<UnixSeconds>, now: Now) {
+        let Action::Touch { files, .. } = run.action else {
+            return;
+        };
+        if touched > 0 {
+            self.tell_touched(id, &run.findings, touched);
+        }
+        match again {
+            Some(at) => self.agenda.at(id, now.until(at), Why::TouchAgain),
+            None => {
+                self.slots[id.index()].touch = TouchState::Done(files);
+                self.agenda.changed(id, now.mono);
+            }
+        }
+    }
+
+    fn failed(
+        &mut self,
+        id: WorkloadId,
+        run: &Running,
+        after: Option<Duration>,
+        denied: bool,
+        message: &str,
+        now: Now,
+    ) {
+        let slot = &mut self.slots[id.index()];
+        slot.failures = slot.failures.saturating_add(1);
+        let failures = slot.failures;
+        let pause = back_off(id, failures).max(after.unwrap_or_default());
+        self.agenda.at(id, now.mono.after(pause), Why::BackOff);
+        if failures == if denied { 1 } else { WORTH_TELLING } {
+            self.tell_failed(id, &run.action, message);
+        }
+    }
+}
+
+fn touch(known: &Indexed, files: Digest) -> Action {
+    Action::Touch {
+        selector: known.workload.selector.clone(),
+        files,
+    }
+}
+
+/// Grows with every failure, a little apart for every workload so that they do not come back together.
+fn back_off(id: WorkloadId, failures: u32) -> Duration {
+    let doubled = FIRST_BACK_OFF
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(LONGEST_BACK_OFF);
+    let spread = (id.index() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+    doubled + doubled.mul_f64(spread as f64 / 1024.0)
+}
+
+fn cause(action: &Action, findings: &[Finding]) -> String {
+    match action {
+        Action::Roll(..) => causes(findings, |news| match news {
+            News::Roll(delta) => Some(*delta),
+            _ => None,
+        }),
+        Action::Touch { .. } => causes(findings, touch_delta),
+        Action::Record(_) => "nothing has to be done but to write it down".to_owned(),
+        Action::LookAtPods { .. } => "only the age of its pods tells whether they are current".to_owned(),
+    }
+}
+
+pub(super) const fn touch_delta(news: &News) -> Option<Delta> {
+    match news {
+        News::Touch(delta) => Some(*delta),
+        _ => None,
+    }
+}

@@ -1,0 +1,136 @@
+//! What people are told, once each time it becomes true.
+
+use super::*;
+use crate::engine::act::touch_delta;
+
+impl Engine {
+    pub(super) fn tell_object(&mut self, key: &ConfigKey, problem: Option<Problem>) {
+        let known = self.object_problems.get(key);
+        match problem {
+            Some(problem) if known != Some(&problem) => {
+                let note = problem.to_string();
+                self.notices.push(Notice {
+                    subject: Subject::Object(key.clone()),
+                    reason: Reason::InvalidAnnotation,
+                    note,
+                });
+                self.object_problems.insert(key.clone(), problem);
+            }
+            Some(_) => {}
+            None => {
+                self.object_problems.remove(key);
+            }
+        }
+    }
+
+    pub(super) fn tell_problems(&mut self, id: WorkloadId, problems: Vec<Problem>) {
+        let Some(slot) = self.slots.get_mut(id.index()) else {
+            return;
+        };
+        let old = std::mem::replace(&mut slot.told.problems, problems.into());
+        let new: Vec<String> = slot
+            .told
+            .problems
+            .iter()
+            .filter(|problem| !old.contains(problem))
+            .map(ToString::to_string)
+            .collect();
+        for note in new {
+            self.tell(id, Reason::InvalidAnnotation, note);
+        }
+    }
+
+    /// Tells of what the plan found that no action will tell of.
+    pub(super) fn tell_plan(&mut self, id: WorkloadId, plan: &Plan) {
+        let Some(known) = self.index.workload(id) else { return };
+        let had = |finding: &Finding| {
+            known
+                .workload
+                .record
+                .as_ref()
+                .is_some_and(|record| !record.applied.of(&finding.object).is_empty())
+        };
+        // An object that was never there is a rollout's own business; one that is gone is news.
+        let lacking = plan
+            .findings
+            .iter()
+            .filter(|finding| matches!(finding.news, News::Lacking(_)) && had(finding));
+        let lacking: Vec<String> = lacking.map(|finding| finding.object.to_string()).collect();
+        let unreachable = causes(&plan.findings, |news| match news {
+            News::Unreachable(delta) => Some(*delta),
+            _ => None,
+        });
+        let Some(slot) = self.slots.get_mut(id.index()) else {
+            return;
+        };
+        let missing = !std::mem::replace(&mut slot.told.missing, !lacking.is_empty()) && !lacking.is_empty();
+        let stuck = !std::mem::replace(&mut slot.told.unreachable, !unreachable.is_empty()) && !unreachable.is_empty();
+        if missing {
+            let note = format!(
+                "{} is gone, or lacks a key that the pods need: nothing is done until it is back",
+                lacking.join(", ")
+            );
+            self.tell(id, Reason::Missing, note);
+        }
+        if stuck {
+            let note = format!("{unreachable}: only new pods would see this, and afresh.dev/reload says touch");
+            self.tell(id, Reason::Unreachable, note);
+        }
+    }
+
+    pub(super) fn tell_rolled(&mut self, id: WorkloadId, findings: &[Finding]) {
+        if let Some(slot) = self.slots.get_mut(id.index()) {
+            slot.told.flapping = false;
+        }
+        let changed = causes(findings, |news| match news {
+            News::Roll(delta) => Some(*delta),
+            _ => None,
+        });
+        self.tell(id, Reason::Rolled, format!("rolled for {changed}"));
+    }
+
+    pub(super) fn tell_touched(&mut self, id: WorkloadId, findings: &[Finding], touched: usize) {
+        let changed = causes(findings, touch_delta);
+        if changed.is_empty() {
+            return; // files put back to what they were
+        }
+        self.tell(id, Reason::Touched, format!("touched {touched} pods for {changed}"));
+    }
+
+    pub(super) fn tell_flapping(&mut self, id: WorkloadId, rolls: Rolls, next: UnixSeconds) {
+        let Some(slot) = self.slots.get_mut(id.index()) else {
+            return;
+        };
+        if !std::mem::replace(&mut slot.told.flapping, true) {
+            let note = format!(
+                "its configuration keeps changing: rolled {} times in quick succession, the next roll waits until {next}",
+                rolls.streak
+            );
+            self.tell(id, Reason::Flapping, note);
+        }
+    }
+
+    pub(super) fn tell_unsupported(&mut self, id: WorkloadId) {
+        let Some(slot) = self.slots.get_mut(id.index()) else {
+            return;
+        };
+        if !std::mem::replace(&mut slot.told.unsupported, true) {
+            let note = "afresh.dev/reload: evict is not carried out by this version; the pods stay as they are";
+            self.tell(id, Reason::Unsupported, note.to_owned());
+        }
+    }
+
+    pub(super) fn tell_failed(&mut self, id: WorkloadId, action: &Action, message: &str) {
+        self.tell(
+            id,
+            Reason::Failed,
+            format!("could not {}: {message}; it is tried again", action.word()),
+        );
+    }
+
+    fn tell(&mut self, id: WorkloadId, reason: Reason, note: String) {
+        let Some(known) = self.index.workload(id) else { return };
+        let subject = Subject::Workload(known.key.clone(), known.workload.uid.clone());
+        self.notices.push(Notice { subject, reason, note });
+    }
+}

@@ -1,0 +1,367 @@
+//! Which workloads use which config objects: derived facts, kept by apply, delete and relist.
+//!
+//! After any order of events the index equals one built from scratch from what there is (a property test holds it to
+//! that). Nobody's objects cost a name and digests; nothing here knows of time, leadership or actions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey, WorkloadKind};
+use afresh_model::object::ConfigObject;
+use afresh_model::workload::Workload;
+
+use crate::plan::Objects;
+use crate::sight::{Sight, Sighting, Tracked};
+
+/// A workload's place in the index. Places are used again after a workload is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkloadId(u32);
+
+impl WorkloadId {
+    /// The place as a number, to keep something beside the index.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One watch: a kind, and one namespace if it does not watch them all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source {
+    /// What it watches.
+    pub kind: SourceKind,
+    /// Where; `None` is everywhere.
+    pub namespace: Option<Name>,
+}
+
+/// What a watch watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SourceKind {
+    /// Config objects of a kind.
+    Config(ConfigKind),
+    /// Workloads of a kind.
+    Workload(WorkloadKind),
+}
+
+/// A workload in the index.
+#[derive(Debug, Clone)]
+pub struct Indexed {
+    /// Its key.
+    pub key: WorkloadKey,
+    /// What is kept of it.
+    pub workload: Workload,
+    /// When its parts last changed.
+    pub sighting: Sighting,
+    listed: bool,
+}
+
+/// What became of a workload that was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It is new, or another one under an old name.
+    New(WorkloadId),
+    /// What matters of it changed.
+    Changed(WorkloadId),
+    /// Nothing that matters changed.
+    Same(WorkloadId),
+    /// It is older than what is known.
+    Outdated,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    tracked: Option<Box<Tracked>>,
+    users: Box<[WorkloadId]>,
+    listed: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Index {
+    objects: BTreeMap<ConfigKey, Entry>,
+    workloads: Vec<Option<Box<Indexed>>>,
+    free: Vec<WorkloadId>,
+    ids: BTreeMap<WorkloadKey, WorkloadId>,
+    globbers: BTreeMap<Name, BTreeSet<WorkloadId>>,
+}
+
+impl Index {
+    /// Takes in a config object; returns the workloads for which that is news.
+    pub fn apply_object(&mut self, key: &ConfigKey, object: ConfigObject, sight: Sight) -> Vec<WorkloadId> {
+        let entry = self.objects.entry(key.clone()).or_default();
+        entry.listed = true;
+        let next = match &entry.tracked {
+            Some(known) if sight == Sight::Live && known.object.revision > object.revision => return Vec::new(),
+            Some(known) => known.next(object, sight),
+            None => Tracked::first(object, sight),
+        };
+        let news = entry.tracked.as_ref().is_none_or(|known| {
+            let (old, new) = (&known.object, &next.object);
+            (&old.content, old.immutable, old.ignored) != (&new.content, new.immutable, new.ignored)
+        });
+        entry.tracked = Some(Box::new(next));
+        if news { self.users(key) } else { Vec::new() }
+    }
+
+    /// Takes out a config object; returns the workloads for which that is news.
+    pub fn delete_object(&mut self, key: &ConfigKey) -> Vec<WorkloadId> {
+        let users = self.users(key);
+        let Some(entry) = self.objects.get_mut(key) else {
+            return Vec::new();
+        };
+        if entry.tracked.take().is_none() {
+            return Vec::new();
+        }
+        if entry.users.is_empty() {
+            self.objects.remove(key);
+        }
+        users
+    }
+
+    /// Takes in a workload.
+    pub fn apply_workload(&mut self, key: WorkloadKey, workload: Workload, sight: Sight) -> Applied {
+        let Some(&id) = self.ids.get(&key) else {
+            return Applied::New(self.insert(key, workload, sight));
+        };
+        if self.workload(id).is_none_or(|known| known.workload.uid != workload.uid) {
+            self.delete_workload(&key);
+            return Applied::New(self.insert(key, workload, sight));
+        }
+        let Some(known) = self.workloads.get_mut(id.index()).and_then(Option::as_mut) else {
+            return Applied::Outdated;
+        };
+        if sight == Sight::Live && known.workload.revision > workload.revision {
+            return Applied::Outdated;
+        }
+        known.listed = true;
+        known.sighting = known.sighting.next(&known.workload, &workload, sight);
+        let before = std::mem::replace(&mut known.workload, workload);
+        let after = &known.workload;
+        let same = before.uses_alike(after)
+            && (
+                before.mode,
+                before.settle,
+                &before.record,
+                before.template,
+                before.rollout,
+            ) == (after.mode, after.settle, &after.record, after.template, after.rollout);
+        if before.uses_alike(after) {
+            return if same { Applied::Same(id) } else { Applied::Changed(id) };
+        }
+        self.unlink(id, &key.namespace, &before);
+        self.link(id);
+        Applied::Changed(id)
+    }
+
+    /// Takes out a workload, or one that is no longer to be kept current.
+    pub fn delete_workload(&mut self, key: &WorkloadKey) -> Option<WorkloadId> {
+        let id = self.ids.remove(key)?;
+        let gone = self.workloads.get_mut(id.index()).and_then(Option::take)?;
+        self.unlink(id, &key.namespace, &gone.workload);
+        self.free.push(id);
+        Some(id)
+    }
+
+    /// A watch begins to list anew: whatever it does not list until [`Self::end_list`] is gone.
+    pub fn begin_list(&mut self, source: &Source) {
+        let within = |namespace: &Name| source.namespace.as_ref().is_none_or(|own| own == namespace);
+        match source.kind {
+            SourceKind::Config(kind) => {
+                for (key, entry) in &mut self.objects {
+                    entry.listed &= !(key.kind == kind && within(&key.namespace));
+                }
+            }
+            SourceKind::Workload(kind) => {
+                for known in self.workloads.iter_mut().flatten() {
+                    known.listed &= !(known.key.kind == kind && within(&known.key.namespace));
+                }
+            }
+        }
+    }
+
+    /// A watch has listed everything; returns the workloads for which something gone is news, and those gone.
+    pub fn end_list(&mut self, source: &Source) -> (Vec<WorkloadId>, Vec<WorkloadId>) {
+        let within = |namespace: &Name| source.namespace.as_ref().is_none_or(|own| own == namespace);
+        match source.kind {
+            SourceKind::Config(kind) => {
+                let gone = self.objects.iter().filter(|(key, entry)| {
+                    key.kind == kind && within(&key.namespace) && entry.tracked.is_some() && !entry.listed
+                });
+                let gone: Vec<ConfigKey> = gone.map(|(key, _)| key.clone()).collect();
+                (
+                    gone.iter().flat_map(|key| self.delete_object(key)).collect(),
+                    Vec::new(),
+                )
+            }
+            SourceKind::Workload(kind) => {
+                let gone = self
+                    .workloads
+                    .iter()
+                    .flatten()
+                    .filter(|known| known.key.kind == kind && within(&known.key.namespace) && !known.listed);
+                let gone: Vec<WorkloadKey> = gone.map(|known| known.key.clone()).collect();
+                (
+                    Vec::new(),
+                    gone.iter().filter_map(|key| self.delete_workload(key)).collect(),
+                )
+            }
+        }
+    }
+
+    /// The workload at a place.
+    #[must_use]
+    pub fn workload(&self, id: WorkloadId) -> Option<&Indexed> {
+        self.workloads.get(id.index())?.as_deref()
+    }
+
+    /// The place of a workload.
+    #[must_use]
+    pub fn id(&self, key: &WorkloadKey) -> Option<WorkloadId> {
+        self.ids.get(key).copied()
+    }
+
+    /// All workloads, sorted by key.
+    pub fn workloads(&self) -> impl Iterator<Item = (WorkloadId, &Indexed)> {
+        self.ids.values().filter_map(|&id| Some((id, self.workload(id)?)))
+    }
+
+    /// All config objects that exist, sorted by key.
+    pub fn objects(&self) -> impl Iterator<Item = (&ConfigKey, &Tracked)> {
+        self.objects
+            .iter()
+            .filter_map(|(key, entry)| Some((key, entry.tracked.as_deref()?)))
+    }
+
+    /// The workloads that use an object, by reference or by glob.
+    #[must_use]
+    pub fn users(&self, key: &ConfigKey) -> Vec<WorkloadId> {
+        let named = self.objects.get(key).map_or(&[][..], |entry| &entry.users);
+        let mut all = named.to_vec();
+        let globbers = self.globbers.get(&key.namespace).into_iter().flatten();
+        all.extend(globbers.filter(|&&id| {
+            self.workload(id)
+                .is_some_and(|known| known.workload.includes(key.kind, &key.name))
+        }));
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The objects of one namespace, for [`crate::plan::plan`].
+    #[must_use]
+    pub fn within<'a>(&'a self, namespace: &'a Name) -> Within<'a> {
+        Within { index: self, namespace }
+    }
+
+    fn insert(&mut self, key: WorkloadKey, workload: Workload, sight: Sight) -> WorkloadId {
+        let sighting = Sighting::first(&workload, sight);
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.workloads.push(None);
+            WorkloadId(u32::try_from(self.workloads.len() - 1).unwrap_or(u32::MAX))
+        });
+        self.ids.insert(key.clone(), id);
+        if let Some(place) = self.workloads.get_mut(id.index()) {
+            *place = Some(Box::new(Indexed {
+                key,
+                workload,
+                sighting,
+                listed: true,
+            }));
+        }
+        self.link(id);
+        id
+    }
+
+    fn link(&mut self, id: WorkloadId) {
+        let Some(known) = self.workloads.get(id.index()).and_then(Option::as_deref) else {
+            return;
+        };
+        let namespace = &known.key.namespace;
+        for usage in &known.workload.uses {
+            let entry = self.objects.entry(absolute(namespace, &usage.object)).or_default();
+            if !entry.users.contains(&id) {
+                let mut users = std::mem::take(&mut entry.users).into_vec();
+                users.reserve_exact(1);
+                users.push(id);
+                entry.users = users.into();
+            }
+        }
+        if !known.workload.include.is_empty() {
+            self.globbers.entry(namespace.clone()).or_default().insert(id);
+        }
+    }
+
+    fn unlink(&mut self, id: WorkloadId, namespace: &Name, workload: &Workload) {
+        for usage in &workload.uses {
+            let key = absolute(namespace, &usage.object);
+            let Some(entry) = self.objects.get_mut(&key) else {
+                continue;
+            };
+            entry.users = entry.users.iter().copied().filter(|&user| user != id).collect();
+            if entry.users.is_empty() && entry.tracked.is_none() {
+                self.objects.remove(&key);
+            }
+        }
+        if let Some(globbers) = self.globbers.get_mut(namespace) {
+            globbers.remove(&id);
+            if globbers.is_empty() {
+                self.globbers.remove(namespace);
+            }
+        }
+    }
+}
+
+fn absolute(namespace: &Name, object: &ConfigRef) -> ConfigKey {
+    ConfigKey {
+        kind: object.kind,
+        namespace: namespace.clone(),
+        name: object.name.clone(),
+    }
+}
+
+/// See [`Index::within`].
+#[derive(Clone, Copy)]
+pub struct Within<'a> {
+    index: &'a Index,
+    namespace: &'a Name,
+}
+
+impl Objects for Within<'_> {
+    fn get(&self, object: &ConfigRef) -> Option<&Tracked> {
+        self.index
+            .objects
+            .get(&absolute(self.namespace, object))?
+            .tracked
+            .as_deref()
+    }
+
+    fn included(&self, workload: &Workload) -> Vec<ConfigRef> {
+        if workload.include.is_empty() {
+            return Vec::new();
+        }
+        ConfigKind::ALL
+            .into_iter()
+            .flat_map(|kind| self.of_kind(kind, workload))
+            .collect()
+    }
+}
+
+impl Within<'_> {
+    fn of_kind(&self, kind: ConfigKind, workload: &Workload) -> Vec<ConfigRef> {
+        let first = ConfigKey {
+            kind,
+            namespace: self.namespace.clone(),
+            name: Name::first(),
+        };
+        let here = self.index.objects.range(first..);
+        here.take_while(|(key, _)| key.kind == kind && key.namespace == *self.namespace)
+            .filter(|(key, entry)| entry.tracked.is_some() && workload.includes(kind, &key.name))
+            .map(|(key, _)| ConfigRef {
+                kind,
+                name: key.name.clone(),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

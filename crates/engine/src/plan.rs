@@ -1,0 +1,391 @@
+//! The one rule: compare what a workload's config objects say now with what the workload was last brought up to, and
+//! choose the cheapest thing that is enough.
+//!
+//! [`plan`] is a pure function of state. It is called by the controller and by `afresh why`; there is no second one.
+
+use afresh_model::content::Content;
+use afresh_model::digest::{Digest, Fingerprint, KeyId};
+use afresh_model::name::{ConfigKind, ConfigRef};
+use afresh_model::object::Lack;
+use afresh_model::record::{Applied, Record};
+use afresh_model::selection::Selection;
+use afresh_model::time::UnixSeconds;
+use afresh_model::usage::{Needs, Use};
+use afresh_model::workload::Workload;
+
+use crate::evidence::Pods;
+use crate::sight::{Change, Sighting, Tracked};
+
+/// Where the planner looks up config objects, all in the workload's own namespace.
+pub trait Objects {
+    /// The object, if it exists.
+    fn get(&self, object: &ConfigRef) -> Option<&Tracked>;
+    /// Objects that the globs of the workload's `afresh.dev/include` match and its excludes do not.
+    fn included(&self, workload: &Workload) -> Vec<ConfigRef>;
+}
+
+/// What holds for all workloads alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// Names the digest key of this installation.
+    pub key: KeyId,
+    /// Since when this installation is responsible: workloads older than this are adopted as they are.
+    pub installed: Option<UnixSeconds>,
+    /// Config objects are watched by a selector, so that one we do not see may well exist.
+    pub partial: bool,
+}
+
+/// What a plan is made from.
+pub struct View<'a, O: ?Sized> {
+    /// The workload.
+    pub workload: &'a Workload,
+    /// When its parts last changed.
+    pub sighting: Sighting,
+    /// The objects.
+    pub objects: &'a O,
+    /// What holds for all.
+    pub context: Context,
+    /// Its pods, if somebody looked.
+    pub pods: Option<Pods>,
+}
+
+/// What is to be done, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What is to be done.
+    pub verdict: Verdict,
+    /// What was found about each object, in their order.
+    pub findings: Vec<Finding>,
+    /// What the workload will have been brought up to when it is done.
+    pub applied: Applied,
+    /// The digest of the files that its pods should hold, where refreshing them is worth anything.
+    pub files: Option<Digest>,
+}
+
+/// What is to be done about a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: it is current, or nothing can be done.
+    Nothing,
+    /// Nothing for now: new pods could not start.
+    Blocked,
+    /// Only write down what it is brought up to.
+    Record,
+    /// Refresh the files in its pods; the digest of what they should hold.
+    Touch(Digest),
+    /// Replace its pods; the digest for its template.
+    Roll(Digest),
+    /// First find out how old its pods are.
+    LookAtPods,
+}
+
+/// What was found about one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The object.
+    pub object: ConfigRef,
+    /// What is the matter with it.
+    pub news: News,
+}
+
+/// What is the matter with an object, from the harmless to the grave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// The workload is brought up to it.
+    Current,
+    /// It never triggers anything (`afresh.dev/ignore`).
+    Ignored,
+    /// It is outside of what is watched, or an included object that is not there.
+    Unseen,
+    /// Seen for the first time: recorded as it is.
+    Adopted,
+    /// Changed, but somebody else's rollout of the workload came after the change.
+    Covered,
+    /// Changed; nothing that the policy allows reaches the process.
+    Unreachable(Delta),
+    /// Changed; the files have to be refreshed.
+    Touch(Delta),
+    /// Changed; new pods are needed.
+    Roll(Delta),
+    /// It may have changed since the pods started.
+    Uncertain,
+    /// New pods could not start for want of it.
+    Lacking(Lack),
+}
+
+/// From which content to which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delta {
+    /// What was applied; `None` where that is not known.
+    pub from: Option<Digest>,
+    /// What is.
+    pub to: Digest,
+}
+
+/// Compares and decides.
+#[must_use]
+pub fn plan<O: Objects + ?Sized>(view: &View<'_, O>) -> Plan {
+    let mut draft = Draft::default();
+    for usage in &view.workload.uses {
+        draft.consider(view, usage);
+    }
+    for object in view.objects.included(view.workload) {
+        if !view.workload.uses.iter().any(|usage| usage.object == object) {
+            draft.consider(view, &Use::included(object));
+        }
+    }
+    let verdict = draft.verdict(view.workload.record.as_deref());
+    let files = (!draft.files.is_empty()).then(|| draft.files.config_digest());
+    Plan {
+        verdict,
+        findings: draft.findings,
+        applied: draft.applied,
+        files,
+    }
+}
+
+#[derive(Default)]
+struct Draft {
+    findings: Vec<Finding>,
+    applied: Applied,
+    /// The part of `applied` that a touch brings about.
+    files: Applied,
+}
+
+impl Draft {
+    fn consider<O: Objects + ?Sized>(&mut self, view: &View<'_, O>, usage: &Use) {
+        let tracked = view.objects.get(&usage.object);
+        if let Some(news) = aside(view, usage, tracked) {
+            self.carry_over(view.workload, &usage.object);
+            self.findings.push(Finding {
+                object: usage.object.clone(),
+                news,
+            });
+            return;
+        }
+        let immutable = tracked.is_some_and(|tracked| tracked.object.immutable);
+        let classes = usage.classes(view.workload.mode, immutable);
+        let mut worst = News::Current;
+        for (class, selection) in [
+            (Class::Roll, &classes.roll),
+            (Class::Touch, &classes.touch),
+            (Class::None, &classes.unreachable),
+        ] {
+            if selection.is_empty() {
+                continue;
+            }
+            let print = fingerprint(view, &usage.object, tracked, selection);
+            let news = compare(view, usage, tracked, print, class);
+            worst = if grade(&news) > grade(&worst) { news } else { worst };
+            self.apply(view.workload, &usage.object, print, class, &news);
+        }
+        self.findings.push(Finding {
+            object: usage.object.clone(),
+            news: worst,
+        });
+    }
+
+    fn apply(&mut self, workload: &Workload, object: &ConfigRef, print: Fingerprint, class: Class, news: &News) {
+        // What cannot be reached stays recorded as it was, so that it stays visible.
+        let old = workload
+            .record
+            .as_ref()
+            .and_then(|record| record.applied.digest(object, print.basis));
+        let digest = if matches!(news, News::Unreachable(_)) {
+            old
+        } else {
+            Some(print.digest)
+        };
+        if let Some(digest) = digest {
+            self.applied.set(object, Fingerprint { digest, ..print });
+        }
+        if class == Class::Touch {
+            self.files.set(object, print);
+        }
+    }
+
+    fn carry_over(&mut self, workload: &Workload, object: &ConfigRef) {
+        let old = workload
+            .record
+            .as_ref()
+            .map_or(&[][..], |record| record.applied.of(object));
+        for &print in old {
+            self.applied.set(object, print);
+        }
+    }
+
+    fn verdict(&self, record: Option<&Record>) -> Verdict {
+        let any = |wanted: fn(&News) -> bool| self.findings.iter().any(|finding| wanted(&finding.news));
+        let lacking = any(|news| matches!(news, News::Lacking(_)));
+        if any(|news| matches!(news, News::Roll(_))) {
+            return if lacking {
+                Verdict::Blocked
+            } else {
+                Verdict::Roll(self.applied.config_digest())
+            };
+        }
+        if any(|news| matches!(news, News::Uncertain)) {
+            return Verdict::LookAtPods;
+        }
+        if any(|news| matches!(news, News::Touch(_))) {
+            return Verdict::Touch(self.files.config_digest());
+        }
+        let recorded = record.is_some_and(|record| record.applied.contains(&self.applied));
+        if recorded || self.applied.is_empty() {
+            Verdict::Nothing
+        } else {
+            Verdict::Record
+        }
+    }
+}
+
+/// What a change of some keys takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Roll,
+    Touch,
+    None,
+}
+
+/// Why an object is not compared at all.
+fn aside<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option<&Tracked>) -> Option<News> {
+    if tracked.is_some_and(|tracked| tracked.object.ignored) {
+        return Some(News::Ignored);
+    }
+    if tracked.is_none() && (view.context.partial || usage.needs == Needs::Unknown) {
+        return Some(News::Unseen);
+    }
+    usage
+        .needs
+        .lack(tracked.map(|tracked| &tracked.object))
+        .map(News::Lacking)
+}
+
+fn fingerprint<O: Objects + ?Sized>(
+    view: &View<'_, O>,
+    object: &ConfigRef,
+    tracked: Option<&Tracked>,
+    selection: &Selection,
+) -> Fingerprint {
+    let key = (object.kind == ConfigKind::Secret).then_some(view.context.key);
+    match tracked {
+        Some(tracked) => tracked.object.content.fingerprint(selection, key),
+        None => Content::default().fingerprint(selection, key),
+    }
+}
+
+fn compare<O: Objects + ?Sized>(
+    view: &View<'_, O>,
+    usage: &Use,
+    tracked: Option<&Tracked>,
+    print: Fingerprint,
+    class: Class,
+) -> News {
+    let record = view.workload.record.as_deref();
+    let from = record.and_then(|record| record.applied.digest(&usage.object, print.basis));
+    let delta = Delta { from, to: print.digest };
+    let doubt = match from {
+        Some(digest) if digest == print.digest => return News::Current,
+        Some(_) => covered(view, tracked),
+        None => adopted(view, usage, tracked),
+    };
+    match (doubt, class) {
+        (Doubt::Stale, Class::Roll) => News::Roll(delta),
+        (Doubt::Stale, Class::Touch) => News::Touch(delta),
+        (Doubt::Stale, Class::None) => News::Unreachable(delta),
+        (Doubt::Open, _) => News::Uncertain,
+        (Doubt::Fresh, _) if from.is_some() => News::Covered,
+        (Doubt::Fresh, _) => News::Adopted,
+    }
+}
+
+/// Whether the pods may run older content than the object holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// They do, or they may.
+    Stale,
+    /// They cannot.
+    Fresh,
+    /// Nobody knows before somebody looks at the pods.
+    Open,
+}
+
+/// The content differs from the record. Did somebody else's change of the template come after it? Then the pods that
+/// this change brings, or brought, have the content already.
+fn covered<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Tracked>) -> Doubt {
+    let recorded = view.workload.record.as_ref().and_then(|record| record.template);
+    if let Some(tracked) = tracked {
+        let template = view.sighting.template;
+        if tracked.changed.surely_before(template) {
+            return Doubt::Fresh;
+        }
+        if tracked.changed.surely_after(template) {
+            return Doubt::Stale;
+        }
+    }
+    if tracked.is_none() || recorded == Some(view.workload.template) {
+        return Doubt::Stale;
+    }
+    look(view, tracked)
+}
+
+/// Nothing comparable is recorded. Did the content change since the workload first used it?
+fn adopted<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option<&Tracked>) -> Doubt {
+    let Some(tracked) = tracked else { return Doubt::Fresh };
+    let needed = matches!(usage.needs, Needs::Object(_));
+    // No container could start before the object was there, so one that is as it was made has been seen by all.
+    let untouched = match tracked.change {
+        Change::Created => true,
+        Change::Found => tracked.object.written == tracked.object.created,
+        Change::Modified => false,
+    };
+    if needed && untouched || tracked.changed.surely_before(view.sighting.uses) {
+        return Doubt::Fresh;
+    }
+    if tracked.changed.surely_after(view.sighting.uses) {
+        return look(view, Some(tracked));
+    }
+    if since_responsible(view, tracked) {
+        look(view, Some(tracked))
+    } else {
+        Doubt::Fresh
+    }
+}
+
+/// Whether the object was written when this installation was already answerable for the workload.
+fn since_responsible<O: Objects + ?Sized>(view: &View<'_, O>, tracked: &Tracked) -> bool {
+    let workload = view.workload;
+    let from = match (&workload.record, workload.created, view.context.installed) {
+        (Some(record), _, _) => record.at,
+        (None, Some(created), Some(installed)) if created >= installed => created,
+        _ => return false,
+    };
+    tracked.object.written.is_some_and(|written| written >= from)
+}
+
+fn look<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Tracked>) -> Doubt {
+    match view.pods {
+        None => Doubt::Open,
+        Some(pods) if pods.may_be_stale(tracked.map(|tracked| &tracked.object)) => Doubt::Stale,
+        Some(_) => Doubt::Fresh,
+    }
+}
+
+/// The graver news of an object is told.
+const fn grade(news: &News) -> u8 {
+    match news {
+        News::Current => 0,
+        News::Ignored => 1,
+        News::Unseen => 2,
+        News::Adopted => 3,
+        News::Covered => 4,
+        News::Unreachable(_) => 5,
+        News::Touch(_) => 6,
+        News::Uncertain => 7,
+        News::Roll(_) => 8,
+        News::Lacking(_) => 9,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! How we came to know of a state, which decides what its revision proves.
+
+use afresh_model::object::ConfigObject;
+use afresh_model::time::Revision;
+use afresh_model::workload::Workload;
+
+/// How a state was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// In a list: it is as it was at some time before; what happened in between is not known.
+    Listed,
+    /// As it happened: in a watch, or in the answer to our own write.
+    Live,
+}
+
+/// When something changed, as a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// At this very revision.
+    At(Revision),
+    /// Then or before.
+    AtMost(Revision),
+    /// No idea.
+    Unknown,
+}
+
+impl Since {
+    fn new(revision: Option<Revision>, exact: bool) -> Self {
+        match (revision, exact) {
+            (Some(revision), true) => Self::At(revision),
+            (Some(revision), false) => Self::AtMost(revision),
+            (None, _) => Self::Unknown,
+        }
+    }
+
+    /// Whether this was surely before `other`.
+    #[must_use]
+    pub fn surely_before(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::At(own) | Self::AtMost(own), Self::At(other)) => own < other,
+            _ => false,
+        }
+    }
+
+    /// Whether this was surely after `other`.
+    #[must_use]
+    pub fn surely_after(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::At(own), Self::At(other) | Self::AtMost(other)) => own > other,
+            _ => false,
+        }
+    }
+}
+
+/// What became of an object's content when it was last news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was found in a list.
+    Found,
+    /// We saw it come into being.
+    Created,
+    /// We saw its content change.
+    Modified,
+}
+
+/// A config object and when its content was last news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracked {
+    /// The object.
+    pub object: ConfigObject,
+    /// What its last news was.
+    pub change: Change,
+    /// When.
+    pub changed: Since,
+}
+
+impl Tracked {
+    /// The object as first seen, or seen again after it was gone.
+    #[must_use]
+    pub fn first(object: ConfigObject, sight: Sight) -> Self {
+        let changed = Since::new(object.revision, sight == Sight::Live);
+        let change = if sight == Sight::Live {
+            Change::Created
+        } else {
+            Change::Found
+        };
+        Self {
+            object,
+            change,
+            changed,
+        }
+    }
+
+    /// The object seen again. Only another content is news.
+    #[must_use]
+    pub fn next(&self, object: ConfigObject, sight: Sight) -> Self {
+        if object.content == self.object.content {
+            return Self { object, ..*self };
+        }
+        let changed = Since::new(object.revision, sight == Sight::Live);
+        let change = if sight == Sight::Live {
+            Change::Modified
+        } else {
+            Change::Found
+        };
+        Self {
+            object,
+            change,
+            changed,
+        }
+    }
+}
+
+/// When the parts of a workload that matter last changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// The pod template, by somebody else: pods made for it are younger than this.
+    pub template: Since,
+    /// What it uses, or that it is kept current at all.
+    pub uses: Since,
+}
+
+impl Sighting {
+    /// The workload as first seen. One that already has a record is not new: it was left alone for a while.
+    #[must_use]
+    pub fn first(workload: &Workload, sight: Sight) -> Self {
+        let since = Since::new(workload.revision, sight == Sight::Live && workload.record.is_none());
+        Self {
+            template: since,
+            uses: since,
+        }
+    }
+
+    /// The workload seen again.
+    #[must_use]
+    pub fn next(self, before: &Workload, after: &Workload, sight: Sight) -> Self {
+        let now = Since::new(after.revision, sight == Sight::Live);
+        Self {
+            template: if before.template == after.template {
+                self.template
+            } else {
+                now
+            },
+            uses: if before.uses_alike(after) { self.uses } else { now },
+        }
+    }
+}
