@@ -31,7 +31,7 @@ fn engine(settings: Settings) -> Engine {
 fn adopted(build: &Build, settings: Settings) -> Engine {
     let mut engine = engine(settings);
     engine.apply_object(
-        config_key("configmap/web"),
+        &config_key("configmap/web"),
         object(&[("a", "1")], 100, 1),
         None,
         Sight::Listed,
@@ -79,7 +79,7 @@ fn nothing_is_done_before_every_watch_has_listed_and_we_lead() {
     assert_eq!((engine.next(now(1)), engine.next_due()), (None, None));
     engine.lead(true, now(2));
     engine.apply_object(
-        config_key("configmap/web"),
+        &config_key("configmap/web"),
         object(&[("a", "1")], 100, 1),
         None,
         Sight::Live,
@@ -283,7 +283,7 @@ fn no_more_workloads_roll_at_once_than_allowed_and_all_have_their_turn() {
         ..settings()
     });
     engine.apply_object(
-        config_key("configmap/web"),
+        &config_key("configmap/web"),
         object(&[("a", "1")], 100, 1),
         None,
         Sight::Listed,
