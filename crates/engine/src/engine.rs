@@ -48,6 +48,32 @@ pub struct Settings {
     pub dry_run: bool,
 }
 
+/// The namespaces whose workloads are kept current.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All but these.
+    AllBut(BTreeSet<Name>),
+    /// These only.
+    Only(BTreeSet<Name>),
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self::AllBut(BTreeSet::new())
+    }
+}
+
+impl Scope {
+    /// Whether workloads of the namespace are kept current.
+    #[must_use]
+    pub fn includes(&self, namespace: &Name) -> bool {
+        match self {
+            Self::AllBut(names) => !names.contains(namespace),
+            Self::Only(names) => names.contains(namespace),
+        }
+    }
+}
+
 /// One action under way. It outlives its workload, whose place may by then be another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Job {
@@ -190,7 +216,7 @@ pub struct Engine {
     turn: Option<Millis>,
     unsynced: BTreeSet<Source>,
     leading: bool,
-    excluded: BTreeSet<Name>,
+    scope: Scope,
     object_problems: BTreeMap<ConfigKey, Problem>,
     notices: Vec<Notice>,
 }
@@ -210,7 +236,7 @@ impl Engine {
             turn: None,
             unsynced: sources.into_iter().collect(),
             leading: false,
-            excluded: BTreeSet::new(),
+            scope: Scope::default(),
             object_problems: BTreeMap::new(),
             notices: Vec::new(),
         }
@@ -316,20 +342,15 @@ impl Engine {
         self.leading
     }
 
-    /// Workloads of a namespace are to be left alone, or no longer.
-    pub fn exclude_namespace(&mut self, namespace: &Name, excluded: bool, now: Now) {
-        if excluded {
-            self.excluded.insert(namespace.clone());
-            return;
-        }
-        if self.excluded.remove(namespace) {
-            let within = self
-                .index
-                .workloads()
-                .filter(|(_, known)| known.key.namespace == *namespace);
-            let ids: Vec<WorkloadId> = within.map(|(id, _)| id).collect();
-            ids.into_iter().for_each(|id| self.agenda.changed(id, now.mono));
-        }
+    /// Only workloads in these namespaces are kept current from now on.
+    pub fn set_scope(&mut self, scope: Scope, now: Now) {
+        let before = std::mem::replace(&mut self.scope, scope);
+        let entered = self.index.workloads().filter(|(_, known)| {
+            let namespace = &known.key.namespace;
+            self.scope.includes(namespace) && !before.includes(namespace)
+        });
+        let entered: Vec<WorkloadId> = entered.map(|(id, _)| id).collect();
+        entered.into_iter().for_each(|id| self.agenda_changed(id, now));
     }
 
     /// When [`Self::next`] is to be called again at the latest; `None` if only an event can bring work.

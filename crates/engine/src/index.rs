@@ -40,6 +40,8 @@ pub enum SourceKind {
     Config(ConfigKind),
     /// Workloads of a kind.
     Workload(WorkloadKind),
+    /// Namespaces; they are no part of the index.
+    Namespaces,
 }
 
 /// A workload in the index.
@@ -175,6 +177,7 @@ impl Index {
                     known.listed &= !(known.key.kind == kind && within(&known.key.namespace));
                 }
             }
+            SourceKind::Namespaces => {}
         }
     }
 

@@ -22,4 +22,4 @@ pub mod state;
 pub mod time;
 pub mod touch;
 
-pub use engine::{Command, Engine, Job, Outcome, Settings};
+pub use engine::{Action, Command, Engine, Job, Outcome, Scope, Settings};

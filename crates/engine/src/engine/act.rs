@@ -53,7 +53,7 @@ impl Engine {
     /// Plans one workload that is due.
     pub(super) fn consider(&mut self, id: WorkloadId, now: Now) -> Option<Command> {
         let known = self.index.workload(id)?;
-        if self.excluded.contains(&known.key.namespace) {
+        if !self.scope.includes(&known.key.namespace) {
             return None;
         }
         let slot = self.slots.get_mut(id.index())?;

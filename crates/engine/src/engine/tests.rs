@@ -397,6 +397,16 @@ fn what_is_wrong_with_an_annotation_is_told_once_and_the_rest_applies() {
 }
 
 #[test]
+fn a_namespace_that_comes_into_scope_is_caught_up_with() {
+    let mut engine = adopted(&Build::env(), settings());
+    engine.set_scope(Scope::Only(BTreeSet::new()), now(500));
+    change(&mut engine, "2", 20, 1_000);
+    assert_eq!(engine.next(now(10_000)), None);
+    engine.set_scope(Scope::AllBut(["other".parse().unwrap()].into()), now(20_000));
+    assert!(roll(&mut engine, 20_000).is_some());
+}
+
+#[test]
 fn a_dry_run_reports_each_change_once() {
     let mut engine = adopted(
         &Build::env(),
