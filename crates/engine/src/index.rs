@@ -207,6 +207,7 @@ impl Index {
                     gone.iter().filter_map(|key| self.delete_workload(key)).collect(),
                 )
             }
+            SourceKind::Namespaces => (Vec::new(), Vec::new()),
         }
     }
 
