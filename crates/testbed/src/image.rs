@@ -130,8 +130,8 @@ impl Image {
 /// The image that every pod's sandbox runs.
 pub(crate) fn pause() -> Result<Image> {
     Ok(Image::new(PAUSE)
-        .file("/pause", locate(Program::Busybox)?)
-        .command(["/pause", "sleep", "infinity"]))
+        .file("/busybox", locate(Program::Busybox)?)
+        .command(["/busybox", "sleep", "infinity"]))
 }
 
 /// [`BUSYBOX`].

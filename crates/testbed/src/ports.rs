@@ -39,6 +39,6 @@ mod tests {
             .iter()
             .map(|port| TcpListener::bind(("127.0.0.1", *port)))
             .collect();
-        assert!(listeners.iter().all(|bound| bound.is_ok()), "{listeners:?}");
+        assert!(listeners.iter().all(std::result::Result::is_ok), "{listeners:?}");
     }
 }

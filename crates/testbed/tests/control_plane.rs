@@ -183,7 +183,7 @@ async fn a_watch_from_before_a_compaction_is_gone_after_a_restart() -> Result<()
     assert!(stale.parse::<i64>()? < revision);
     let watch = format!("/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=5&resourceVersion={stale}");
     let answer = cluster.kubectl(&["get", "--raw", &watch]).await;
-    let said = answer.map_or_else(|error| error.to_string(), |body| body);
+    let said = answer.unwrap_or_else(|error| error.to_string());
     assert!(
         said.contains("410") || said.contains("Expired") || said.contains("too old"),
         "{said}"

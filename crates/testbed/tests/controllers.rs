@@ -1,0 +1,80 @@
+//! The control plane with its controllers, but no node.
+
+use afresh_testbed::{BUSYBOX, Cluster};
+use anyhow::Result;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, api::ListParams};
+
+/// Looks until `look` gives a value: what controllers do has no bound in time, so the test run's own is the only one.
+async fn eventually<T>(mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    loop {
+        if let Some(value) = look().await? {
+            return Ok(value);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_makes_a_replica_set_per_template_and_its_pods_wait_for_a_node() -> Result<()> {
+    let cluster = Cluster::shared_with_controllers().await?;
+    let namespace = cluster.namespace("rollout").await?;
+    let client = cluster.client().await?;
+    let sets = Api::<ReplicaSet>::namespaced(client.clone(), &namespace);
+    let pods = Api::<Pod>::namespaced(client, &namespace);
+    let image = format!("--image={BUSYBOX}");
+    cluster
+        .kubectl(&["create", "deployment", "web", &image, "--replicas=3", "-n", &namespace])
+        .await?;
+    eventually(async || Ok((pods.list(&ListParams::default()).await?.items.len() == 3).then_some(()))).await?;
+
+    cluster
+        .kubectl(&["rollout", "restart", "deployment/web", "-n", &namespace])
+        .await?;
+
+    let two = eventually(async || {
+        let sets = sets.list(&ListParams::default()).await?.items;
+        Ok((sets.len() == 2).then_some(sets))
+    });
+    let owners: Vec<_> = two
+        .await?
+        .into_iter()
+        .filter_map(|set| set.metadata.owner_references)
+        .flatten()
+        .collect();
+    assert!(
+        owners
+            .iter()
+            .all(|owner| owner.name == "web" && owner.kind == "Deployment"),
+        "{owners:?}"
+    );
+    let unscheduled = eventually(async || {
+        let pods = pods.list(&ListParams::default()).await?.items;
+        let conditions = pods.into_iter().filter_map(|pod| pod.status?.conditions).flatten();
+        Ok(conditions
+            .into_iter()
+            .find(|condition| condition.type_ == "PodScheduled"))
+    });
+    assert_eq!(unscheduled.await?.reason.as_deref(), Some("Unschedulable"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_api_server_that_restarts_finds_its_controllers_at_work() -> Result<()> {
+    let cluster = Cluster::with_controllers().await?;
+
+    cluster.kill_api_server().await?;
+    cluster.start_api_server().await?;
+
+    // A namespace is complete only when a controller has given it its ServiceAccount.
+    cluster.namespace("after").await?;
+    let pids = cluster.pids().await;
+    let names: Vec<_> = pids.keys().copied().collect();
+    assert_eq!(
+        names,
+        ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+    );
+    cluster.stop().await?;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! `cargo xtask test`: builds every test, then runs each test binary in namespaces of its own, offline.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{checks, command, leftovers, namespaces, setup};
+
+mod runner;
+mod summary;
+
+use runner::Runner;
+use summary::Summary;
+
+/// A test executable that cargo built.
+#[derive(Debug)]
+struct Binary {
+    /// Such as `afresh-model lib` or `afresh-testbed tests/node`.
+    name: String,
+    executable: PathBuf,
+    /// Cargo runs tests from here.
+    package_root: PathBuf,
+}
+
+/// Runs the checks (unless there are filters), the tests and the examples of the documentation, and prints the closing line.
+pub(crate) fn run(filters: &[String]) -> Result<ExitCode> {
+    let started = Instant::now();
+    setup::run()?;
+    let mut summary = Summary::default();
+    if filters.is_empty() {
+        for name in checks::failures()? {
+            summary.failed(&format!("check: {name}"));
+        }
+    }
+    println!("== building the tests");
+    let binaries = build()?;
+    let namespaces_missing = namespaces::why_not();
+    if let Some(reason) = &namespaces_missing {
+        println!("no namespaces here, so no node: {reason}");
+    }
+    let runner = Runner {
+        filters,
+        isolated: namespaces_missing.is_none(),
+        state: target_directory()?.join("testbed"),
+    };
+    for binary in &binaries {
+        runner.run(binary, &mut summary)?;
+    }
+    if filters.is_empty() {
+        println!("== examples in the documentation");
+        runner.run_doctests(&mut summary)?;
+    }
+    println!("== {} s", started.elapsed().as_secs());
+    Ok(summary.close(command::in_ci()))
+}
+
+/// Builds all test binaries, outside the namespaces, where the network is.
+fn build() -> Result<Vec<Binary>> {
+    let mut build = command::cargo(&[
+        "test",
+        "--workspace",
+        "--no-run",
+        "--message-format=json-render-diagnostics",
+    ])?;
+    let output = build
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("could not start cargo test")?;
+    anyhow::ensure!(output.status.success(), "the tests do not build: {}", output.status);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut binaries: Vec<_> = messages.filter_map(|message| binary(&message)).collect();
+    binaries.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(binaries)
+}
+
+fn binary(message: &Value) -> Option<Binary> {
+    if message["reason"] != "compiler-artifact" || message["profile"]["test"] != true {
+        return None;
+    }
+    let executable = PathBuf::from(message["executable"].as_str()?);
+    let package_root = Path::new(message["manifest_path"].as_str()?).parent()?.to_owned();
+    let package = package_root.file_name()?.to_string_lossy().into_owned();
+    let kind = match message["target"]["kind"][0].as_str()? {
+        "test" => format!("tests/{}", message["target"]["name"].as_str()?),
+        other => other.to_owned(),
+    };
+    Some(Binary {
+        name: format!("{package} {kind}"),
+        executable,
+        package_root,
+    })
+}
+
+/// Where cargo builds, whatever the environment and configuration say.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let metadata = command::output(&mut command::cargo(&[
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ])?)?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is no JSON")?;
+    metadata["target_directory"]
+        .as_str()
+        .map(PathBuf::from)
+        .context("cargo metadata names no target directory")
+}
+
+/// A fresh directory: what an earlier run left is of no use.
+fn recreate(directory: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(directory);
+    fs::create_dir_all(directory).with_context(|| format!("could not create {}", directory.display()))
+}
+
+/// Counts what is left behind as a failure, named after whoever left it.
+fn check_leftovers(state: &Path, name: &str, summary: &mut Summary) {
+    for leftover in leftovers::find(state) {
+        eprintln!("{name} left behind: {leftover}");
+        summary.failed(&format!("{name}: left behind {leftover}"));
+    }
+}
