@@ -3,9 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::DATA_DIR;
+
+/// Linux follows as many symlinks on the way to one file (`MAXSYMLINKS`).
+const MAX_LINKS: usize = 40;
 
 /// One place to be watched for the sake of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,59 +48,73 @@ pub(crate) enum Interest {
     Names(Vec<OsString>),
 }
 
+/// What an event means for a path; the later, the more urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Concern {
+    /// Nothing.
+    None,
+    /// A look is due, but another event is likely to come first, and better.
+    Soon,
+    /// A look is due.
+    Now,
+}
+
 impl Place {
-    /// Whether an event at this place, to its entry `name` or to itself, can mean that the path changed.
-    pub(crate) fn is_concerned(&self, name: Option<&OsStr>, is_new_file: bool) -> bool {
-        let Some(name) = name else { return true };
+    /// What an event at this place, to its entry `name` or to itself, means for the path.
+    pub(crate) fn concern(&self, name: Option<&OsStr>, is_new_file: bool) -> Concern {
+        let Some(name) = name else { return Concern::Now };
         let is_covered = match &self.interest {
             Interest::Everything => true,
             Interest::Names(names) => names.iter().any(|wanted| wanted == name),
         };
-        is_covered && !(is_new_file && self.depth == Depth::Content && is_being_written(&self.path.join(name)))
+        if !is_covered {
+            Concern::None
+        } else if is_new_file && self.depth == Depth::Content && is_being_written(&self.path.join(name)) {
+            Concern::Soon
+        } else {
+            Concern::Now
+        }
     }
 }
 
-/// A file just made by open(2) is empty as yet, and its closing will be told as well. A symlink or a hard link has no
-/// such second event.
+/// A file just made by open(2) is empty as yet, and its closing will be told as well. Only likely: a hard link whose
+/// first name is gone looks the same and has no such second event.
 fn is_being_written(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.nlink() == 1)
 }
 
-/// The places to watch for `path` as it is now. `directories` are those a plain directory's content was found in.
+/// Where a plain directory's content was found, relative to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// The directories that can change.
+    pub(crate) directories: Vec<PathBuf>,
+    /// The symlinks in them, which lead elsewhere.
+    pub(crate) links: Vec<PathBuf>,
+}
+
+/// The places to watch for `path` as it is now.
 ///
 /// - A volume: the directory, for `..data` alone; nothing else in it matters.
-/// - A plain directory: everything in it and in the directories below it.
-/// - One file: the file itself (a `subPath` mount or a symlink's target changes nowhere else) and its name in its
-///   directory, where editors rename a new file over it.
-/// - Nothing there yet: the nearest directory above that exists, for the next element of the path.
+/// - A plain directory: everything in it and in the directories below it, and what symlinks in it lead to.
+/// - One file: the file itself (a `subPath` mount changes nowhere else) and its name in its directory, where editors
+///   rename a new file over it.
+/// - Nothing there yet: the last directory on the way that exists, for the next element.
 ///
-/// Each also for its name in the directory above, so that it is seen to be replaced even while somebody holds it open,
-/// and for the `..data` of any volume the path leads through.
-pub(crate) fn places(path: &Path, directories: &[PathBuf]) -> Vec<Place> {
-    let mut places = Vec::new();
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => {
-            if path.join(DATA_DIR).is_symlink() {
-                places.push(place(path, Depth::Content, names(&[DATA_DIR.as_ref()])));
-            } else {
-                places.push(place(path, Depth::Content, Interest::Everything));
-                let below = directories.iter().filter(|below| *below != Path::new("."));
-                places.extend(below.map(|below| place(&path.join(below), Depth::Content, Interest::Everything)));
-            }
-            places.extend(name_above(path, Depth::Names));
-        }
-        Ok(_) => {
-            places.push(place(path, Depth::Content, Interest::Everything));
-            places.extend(name_above(path, Depth::Content));
-        }
-        Err(_) => {
-            // A symlink to nothing: its own name may come to point elsewhere. Otherwise the nearest directory there is.
-            let nearest = path.ancestors().find(|at| above(at).is_dir()).unwrap_or(path);
-            places.extend(name_above(nearest, Depth::Content));
-        }
+/// And on the way to each every symlink, which may come to point elsewhere (a key of a volume leads through `..data`),
+/// and the last name, so that a replacement is seen even while somebody holds the old directory open.
+pub(crate) fn places(path: &Path, scope: &Scope) -> Vec<Place> {
+    let mut places = way_to(path);
+    if !fs::metadata(path).is_ok_and(|meta| meta.is_dir()) {
+        return places;
     }
-    let volumes = path.ancestors().skip(1).filter(|at| at.join(DATA_DIR).is_symlink());
-    places.extend(volumes.map(|at| place(at, Depth::Names, names(&[DATA_DIR.as_ref()]))));
+    if path.join(DATA_DIR).is_symlink() {
+        places.push(place(path, Depth::Content, Interest::Names(vec![DATA_DIR.into()])));
+        return places;
+    }
+    places.push(place(path, Depth::Content, Interest::Everything));
+    let below = scope.directories.iter().filter(|below| *below != Path::new("."));
+    places.extend(below.map(|below| place(&path.join(below), Depth::Content, Interest::Everything)));
+    places.extend(scope.links.iter().flat_map(|link| way_to(&path.join(link))));
     places
 }
 
@@ -109,20 +126,51 @@ fn place(path: &Path, depth: Depth, interest: Interest) -> Place {
     }
 }
 
-fn names(names: &[&OsStr]) -> Interest {
-    Interest::Names(names.iter().map(|name| (*name).to_owned()).collect())
-}
-
-/// The last element of `path` in the directory above. Without one (`/`, `..`) there is nothing to be renamed.
-fn name_above(path: &Path, depth: Depth) -> Option<Place> {
-    let name = path.file_name()?;
-    Some(place(above(path), depth, names(&[name])))
-}
-
-fn above(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => path,
+/// The places where a change makes `path` lead to another file or directory, and the file itself if it is one.
+///
+/// Not every directory on the way: one further up that is renamed is left to the slow poll, because such directories
+/// (`/tmp`, a home) are busy with other things, and each of those would wake us.
+fn way_to(path: &Path) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut at = PathBuf::from(if path.is_absolute() { "/" } else { "." });
+    let mut ahead: Vec<Component<'_>> = path.components().collect();
+    ahead.reverse();
+    let mut ahead: Vec<PathBuf> = ahead.into_iter().map(|part| part.as_os_str().into()).collect();
+    let mut links = 0;
+    while let Some(part) = ahead.pop() {
+        let Some(name) = part.file_name() else {
+            // `/` begins anew, `..` goes up from where the symlinks led, `.` stays.
+            at.push(part);
+            continue;
+        };
+        let next = at.join(name);
+        let named = |depth| place(&at, depth, Interest::Names(vec![name.to_owned()]));
+        match (fs::symlink_metadata(&next), fs::read_link(&next)) {
+            (_, Ok(_)) if links == MAX_LINKS => break,
+            (_, Ok(target)) => {
+                links += 1;
+                places.push(named(Depth::Content));
+                ahead.extend(target.components().rev().map(|part| part.as_os_str().into()));
+                continue;
+            }
+            (Ok(meta), _) if meta.is_dir() => {
+                if ahead.is_empty() {
+                    places.push(named(Depth::Names));
+                }
+            }
+            (Ok(_), _) => {
+                places.push(named(Depth::Content));
+                if ahead.is_empty() {
+                    places.push(place(path, Depth::Content, Interest::Everything));
+                }
+                break;
+            }
+            (Err(_), _) => {
+                places.push(named(Depth::Content));
+                break;
+            }
+        }
+        at = next;
     }
+    places
 }

@@ -12,6 +12,7 @@ use afresh_model::selection::Selection;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::plan::Scope;
 use crate::stale::stale_sub_path;
 use crate::walk::{self, Budget, Failure};
 use crate::{DATA_DIR, File, Files};
@@ -146,7 +147,6 @@ impl fmt::Debug for Revision {
 pub struct Snapshot {
     files: Files,
     revision: Revision,
-    pub(crate) directories: Vec<PathBuf>,
 }
 
 impl Snapshot {
@@ -167,12 +167,17 @@ impl Snapshot {
     /// # Errors
     /// See [`ReadError`].
     pub fn read_with(path: &Path, limits: &Limits) -> Result<Self, ReadError> {
+        Self::read_scoped(path, limits, &mut Scope::default())
+    }
+
+    /// As [`Snapshot::read_with`], telling also where a plain directory's content lies, whether it could be read or not.
+    pub(crate) fn read_scoped(path: &Path, limits: &Limits, scope: &mut Scope) -> Result<Self, ReadError> {
         let mut last = ReadError::Unsettled {
             path: path.to_owned(),
             attempts: limits.attempts,
         };
         for attempt in 0..limits.attempts {
-            match read_once(path, limits) {
+            match read_once(path, limits, scope) {
                 Ok(snapshot) => return Ok(snapshot),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Again(error)) => last = error,
@@ -246,7 +251,7 @@ fn pause(attempt: u32) {
     }
 }
 
-fn read_once(path: &Path, limits: &Limits) -> Result<Snapshot, Failure> {
+fn read_once(path: &Path, limits: &Limits, scope: &mut Scope) -> Result<Snapshot, Failure> {
     let open_failed = |source: Errno| ReadError::Open {
         path: path.to_owned(),
         source: source.into(),
@@ -262,7 +267,7 @@ fn read_once(path: &Path, limits: &Limits) -> Result<Snapshot, Failure> {
         if stat.st_nlink == 0 && stale_sub_path(path).unwrap_or(false) {
             return Err(ReadError::Stale { path: path.to_owned() }.into());
         }
-        let tree = walk::tree(&opened, path, limits)?;
+        let tree = walk::tree(&opened, path, limits, scope)?;
         let revision = match tree.target {
             Some(target) => Revision::Target(target.into_os_string()),
             None => plain_revision(&tree.files),
@@ -270,7 +275,6 @@ fn read_once(path: &Path, limits: &Limits) -> Result<Snapshot, Failure> {
         return Ok(Snapshot {
             files: tree.files,
             revision,
-            directories: tree.directories,
         });
     }
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
@@ -279,11 +283,7 @@ fn read_once(path: &Path, limits: &Limits) -> Result<Snapshot, Failure> {
     let file = walk::content(opened, &stat, path, limits, &mut Budget::new(limits))?;
     let files = Files::from([(name.to_owned(), file)]);
     let revision = plain_revision(&files);
-    Ok(Snapshot {
-        files,
-        revision,
-        directories: Vec::new(),
-    })
+    Ok(Snapshot { files, revision })
 }
 
 fn plain_revision(files: &Files) -> Revision {

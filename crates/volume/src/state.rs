@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::plan::Scope;
 use crate::stale::stale_sub_path;
 use crate::{DATA_DIR, Limits, ReadError, Revision, Snapshot};
 
@@ -70,20 +71,25 @@ impl State {
     }
 }
 
-/// What `path` is now, and for plain directories which directories (relative to it) its content lies in.
+/// What `path` is now, and where a plain directory's content lies.
 ///
 /// Of a volume only the symlink is read, never the content.
-pub(crate) fn probe(path: &Path, limits: &Limits) -> (State, Vec<PathBuf>) {
+pub(crate) fn probe(path: &Path, limits: &Limits) -> (State, Scope) {
     for _ in 0..LOOKS {
         match fs::read_link(path.join(DATA_DIR)) {
             Ok(target) => match fs::metadata(path.join(&target)) {
-                Ok(_) => return (State::Present(Revision::Target(target.into_os_string())), Vec::new()),
+                Ok(_) => {
+                    return (
+                        State::Present(Revision::Target(target.into_os_string())),
+                        Scope::default(),
+                    );
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     if fs::read_link(path.join(DATA_DIR)).is_ok_and(|again| again == target) {
-                        return (State::Absent, Vec::new());
+                        return (State::Absent, Scope::default());
                     }
                 }
-                Err(error) => return (unreadable(&path.join(target), &error), Vec::new()),
+                Err(error) => return (unreadable(&path.join(target), &error), Scope::default()),
             },
             Err(_) => return probe_plain(path, limits),
         }
@@ -96,25 +102,24 @@ pub(crate) fn probe(path: &Path, limits: &Limits) -> (State, Vec<PathBuf>) {
             }
             .to_string(),
         },
-        Vec::new(),
+        Scope::default(),
     )
 }
 
-fn probe_plain(path: &Path, limits: &Limits) -> (State, Vec<PathBuf>) {
+fn probe_plain(path: &Path, limits: &Limits) -> (State, Scope) {
     if stale_sub_path(path).unwrap_or(false) {
-        return (State::Stale, Vec::new());
+        return (State::Stale, Scope::default());
     }
-    match Snapshot::read_with(path, limits) {
-        Ok(snapshot) => (State::Present(snapshot.revision().clone()), snapshot.directories),
-        Err(ReadError::Missing { .. }) => (State::Absent, Vec::new()),
-        Err(ReadError::Stale { .. }) => (State::Stale, Vec::new()),
-        Err(error) => (
-            State::Unreadable {
-                reason: error.to_string(),
-            },
-            Vec::new(),
-        ),
-    }
+    let mut scope = Scope::default();
+    let state = match Snapshot::read_scoped(path, limits, &mut scope) {
+        Ok(snapshot) => State::Present(snapshot.revision().clone()),
+        Err(ReadError::Missing { .. }) => State::Absent,
+        Err(ReadError::Stale { .. }) => State::Stale,
+        Err(error) => State::Unreadable {
+            reason: error.to_string(),
+        },
+    };
+    (state, scope)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> State {

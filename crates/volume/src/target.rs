@@ -2,10 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::plan::{self, Depth, Place};
+use crate::plan::{self, Concern, Depth, Place, Scope};
 use crate::state::probe;
 use crate::sys::Inotify;
 use crate::{Limits, State};
@@ -17,24 +17,23 @@ const ROUNDS: usize = 16;
 pub(crate) struct Target {
     pub(crate) path: Arc<Path>,
     pub(crate) state: State,
-    /// It must be looked at.
-    pub(crate) is_due: bool,
+    /// Whether it must be looked at.
+    pub(crate) due: Concern,
     /// Why events alone cannot be relied on for this path.
     pub(crate) unwatched: Option<String>,
-    /// Where a plain directory's content was found, relative to it.
-    directories: Vec<PathBuf>,
+    scope: Scope,
     watches: Vec<(i32, Place)>,
 }
 
 impl Target {
     pub(crate) fn new(path: Arc<Path>) -> Self {
-        let (directories, watches) = (Vec::new(), Vec::new());
+        let (scope, watches) = (Scope::default(), Vec::new());
         Self {
             path,
             state: State::Absent,
-            is_due: true,
+            due: Concern::Now,
             unwatched: None,
-            directories,
+            scope,
             watches,
         }
     }
@@ -43,10 +42,11 @@ impl Target {
         self.watches.iter().any(|(own, _)| *own == watch)
     }
 
-    pub(crate) fn is_concerned(&self, watch: i32, name: Option<&OsStr>, is_new_file: bool) -> bool {
-        self.watches
-            .iter()
-            .any(|(own, place)| *own == watch && place.is_concerned(name, is_new_file))
+    /// Takes in what an event at a watch means for this path.
+    pub(crate) fn notice(&mut self, watch: i32, name: Option<&OsStr>, is_new_file: bool) {
+        let places = self.watches.iter().filter(|(own, _)| *own == watch);
+        let concern = places.map(|(_, place)| place.concern(name, is_new_file)).max();
+        self.due = self.due.max(concern.unwrap_or(Concern::None));
     }
 
     /// Brings the state up to now; watches no longer needed are added to `dropped`.
@@ -55,16 +55,13 @@ impl Target {
     /// by then, something moved in between, and it begins anew.
     pub(crate) fn look(&mut self, source: Option<&Inotify>, limits: &Limits, dropped: &mut Vec<i32>) {
         for _ in 0..ROUNDS {
-            let places = plan::places(&self.path, &self.directories);
+            let places = plan::places(&self.path, &self.scope);
             let is_armed = source.is_none_or(|source| self.arm(source, &places, dropped));
-            let (state, directories) = probe(&self.path, limits);
-            // While it cannot be read, what was known of its directories is the best guess of where it is mended.
-            if !matches!(state, State::Unreadable { .. }) {
-                self.directories = directories;
-            }
+            let (state, scope) = probe(&self.path, limits);
+            self.scope = scope;
             self.state = state;
-            if source.is_none() || (is_armed && plan::places(&self.path, &self.directories) == places) {
-                self.is_due = false;
+            if source.is_none() || (is_armed && plan::places(&self.path, &self.scope) == places) {
+                self.due = Concern::None;
                 return;
             }
         }

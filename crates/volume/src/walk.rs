@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use crate::plan::Scope;
 use crate::{DATA_DIR, File, Files, Limits, ReadError};
 
 /// How deep directories may nest: a symlink to a parent directory would nest for ever.
@@ -34,8 +35,6 @@ pub(crate) struct Tree {
     pub(crate) files: Files,
     /// The target of the root's `..data`; `None` if the root is a plain directory.
     pub(crate) target: Option<PathBuf>,
-    /// The directories visited, relative to the root, except those behind a `..data`: the ones where change shows.
-    pub(crate) directories: Vec<PathBuf>,
 }
 
 /// A directory still to be read. Behind a `..data`, where it is opened and what its keys start with differ.
@@ -56,7 +55,9 @@ struct Walk<'a> {
     files: Files,
     /// Every directory where a `..data` is or could appear, with what it was: if one differs at the end, the set may
     /// be torn.
-    links: Vec<(PathBuf, Option<CString>)>,
+    data_links: Vec<(PathBuf, Option<CString>)>,
+    /// Symlinks met where they can change.
+    links: Vec<PathBuf>,
 }
 
 /// What may still be read.
@@ -74,8 +75,9 @@ impl Budget {
     }
 }
 
-/// Reads everything under `root`, which was opened from `path`.
-pub(crate) fn tree(root: &OwnedFd, path: &Path, limits: &Limits) -> Result<Tree, Failure> {
+/// Reads everything under `root`, which was opened from `path`. `scope` becomes where it lies, read or not, except what
+/// is behind a `..data`: there nothing changes.
+pub(crate) fn tree(root: &OwnedFd, path: &Path, limits: &Limits, scope: &mut Scope) -> Result<Tree, Failure> {
     let mut walk = Walk {
         root,
         path,
@@ -88,9 +90,12 @@ pub(crate) fn tree(root: &OwnedFd, path: &Path, limits: &Limits) -> Result<Tree,
             frozen: false,
         }],
         files: Files::new(),
+        data_links: Vec::new(),
         links: Vec::new(),
     };
     let result = walk.run();
+    scope.directories = walk.data_links.iter().map(|(at, _)| at.clone()).collect();
+    scope.links = std::mem::take(&mut walk.links);
     // A swap explains any failure, and tears any success: the kubelet removes the old files one by one.
     if walk.has_moved() {
         return Err(Failure::Again(ReadError::Unsettled {
@@ -100,14 +105,13 @@ pub(crate) fn tree(root: &OwnedFd, path: &Path, limits: &Limits) -> Result<Tree,
     }
     result?;
     let target = walk
-        .links
+        .data_links
         .first()
         .and_then(|(_, link)| link.as_deref())
         .map(|link| as_path(link).to_owned());
     Ok(Tree {
         files: walk.files,
         target,
-        directories: walk.links.into_iter().map(|(at, _)| at).collect(),
     })
 }
 
@@ -124,7 +128,7 @@ impl Walk<'_> {
         if !visit.frozen {
             let link =
                 data_link(self.root, &visit.at).map_err(|source| self.failed(&visit.at.join(DATA_DIR), source))?;
-            self.links.push((visit.at.clone(), link.clone()));
+            self.data_links.push((visit.at.clone(), link.clone()));
             if let Some(target) = link {
                 visit.at.push(as_path(&target));
                 visit.frozen = true;
@@ -165,6 +169,9 @@ impl Walk<'_> {
             .into());
         };
         self.budget.entries = entries;
+        if kind == FileType::Symlink && !visit.frozen {
+            self.links.push(at.clone());
+        }
         let file = match open(directory, name) {
             Ok(file) => file,
             // A symlink to nothing is no file. Editors leave such links as locks.
@@ -191,7 +198,7 @@ impl Walk<'_> {
         let removed = rustix::fs::fstat(self.root).is_ok_and(|stat| stat.st_nlink == 0);
         removed
             || self
-                .links
+                .data_links
                 .iter()
                 .any(|(at, link)| data_link(self.root, at).is_ok_and(|now| now != *link))
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::plan::Notice;
+use crate::plan::{Concern, Notice};
 use crate::sys::Inotify;
 use crate::target::Target;
 use crate::wake::{WakeReader, Waker};
@@ -19,8 +19,8 @@ use crate::{Event, Limits, State};
 /// The pause of the slow poll unless another is given, and wherever events turn out not to work.
 pub const DEFAULT_POLL: Duration = Duration::from_secs(10);
 
-/// The pause before another look at a path that kept moving during the last one.
-const SOON: Duration = Duration::from_millis(10);
+/// The pause before a look at a path that kept moving during the last one, or has a file not closed yet.
+const SOON: Duration = Duration::from_millis(20);
 
 /// How changes are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Watcher {
             }
             let is_drained = self.take_notices();
             if self.next_poll.is_some_and(|at| at <= Instant::now()) {
-                self.targets.iter_mut().for_each(|target| target.is_due = true);
+                self.targets.iter_mut().for_each(|target| target.due = Concern::Now);
                 self.schedule();
             }
             self.look();
@@ -154,7 +154,7 @@ impl Watcher {
 
     /// Looks at every path now, events or not; differences are then to be had from [`try_next`](Watcher::try_next).
     pub fn refresh(&mut self) {
-        self.targets.iter_mut().for_each(|target| target.is_due = true);
+        self.targets.iter_mut().for_each(|target| target.due = Concern::Now);
         self.look();
     }
 
@@ -215,21 +215,21 @@ impl Watcher {
         let drained = source.drain(|notice| match notice {
             Notice::Overflow => {
                 *overflows += 1;
-                targets.iter_mut().for_each(|target| target.is_due = true);
+                targets.iter_mut().for_each(|target| target.due = Concern::Now);
             }
             Notice::At {
                 watch,
                 name,
                 is_new_file,
             } => {
-                for target in targets.iter_mut().filter(|target| !target.is_due) {
-                    target.is_due = target.is_concerned(watch, name, is_new_file);
-                }
+                targets
+                    .iter_mut()
+                    .for_each(|target| target.notice(watch, name, is_new_file));
             }
         });
         drained.unwrap_or_else(|error| {
             self.source = Err(format!("cannot read file events: {error}"));
-            self.targets.iter_mut().for_each(|target| target.is_due = true);
+            self.targets.iter_mut().for_each(|target| target.due = Concern::Now);
             true
         })
     }
@@ -238,7 +238,7 @@ impl Watcher {
     fn look(&mut self) {
         let mut dropped = Vec::new();
         let source = self.source.as_ref().ok();
-        for target in self.targets.iter_mut().filter(|target| target.is_due) {
+        for target in self.targets.iter_mut().filter(|target| target.due == Concern::Now) {
             let old = target.state.clone();
             target.look(source, &self.options.limits, &mut dropped);
             if let Some(change) = old.change_to(&target.state) {
@@ -253,8 +253,8 @@ impl Watcher {
         if let Some(source) = source {
             dropped.into_iter().for_each(|watch| source.remove(watch));
         }
-        if self.targets.iter().any(|target| target.is_due) {
-            self.next_poll = Instant::now().checked_add(SOON);
+        if self.targets.iter().any(|target| target.due != Concern::None) {
+            self.next_poll = self.next_poll.into_iter().chain(Instant::now().checked_add(SOON)).min();
         } else if self.next_poll.is_none() && self.degraded().is_some() {
             self.schedule();
         }
