@@ -18,7 +18,8 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   setup             get what the tests need: Kubernetes (built once, minutes), a container runtime, cargo-deny
-  test [FILTER..]   setup, checks, then every test; with filters only the tests whose names contain one of them, no checks
+  test [-p PACKAGE].. [FILTER..]
+                    setup, checks, then every test; with packages or filters only their tests, and no checks
   check             formatting, clippy, documentation, dependency rules
   cluster [--node]  start a cluster to play with, and a shell in it
   kubectl ARGS..    kubectl of the testbed's version

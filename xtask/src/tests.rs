@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::{checks, command, leftovers, namespaces, setup};
@@ -26,52 +26,101 @@ struct Binary {
     package_root: PathBuf,
 }
 
-/// Runs the checks (unless there are filters), the tests and the examples of the documentation, and prints the closing line.
-pub(crate) fn run(filters: &[String]) -> Result<ExitCode> {
-    let started = Instant::now();
-    setup::run()?;
-    let mut summary = Summary::default();
-    if filters.is_empty() {
-        for name in checks::failures()? {
-            summary.failed(&format!("check: {name}"));
+/// What to run: everything, or what a developer is working on.
+#[derive(Debug, Default)]
+struct Selection {
+    packages: Vec<String>,
+    filters: Vec<String>,
+}
+
+impl Selection {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut selection = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "-p" | "--package" => {
+                    let name = arguments
+                        .next()
+                        .context("-p needs the name of a package, such as afresh-model")?;
+                    selection.packages.push(name.clone());
+                }
+                flag if flag.starts_with('-') => bail!("test knows -p PACKAGE and filters, not {flag}"),
+                filter => selection.filters.push(filter.to_owned()),
+            }
         }
+        Ok(selection)
     }
-    println!("== building the tests");
-    let binaries = build()?;
-    let namespaces_missing = namespaces::why_not();
-    if let Some(reason) = &namespaces_missing {
-        println!("no namespaces here, so no node: {reason}");
+
+    fn is_everything(&self) -> bool {
+        self.packages.is_empty() && self.filters.is_empty()
     }
-    let runner = Runner {
-        filters,
-        isolated: namespaces_missing.is_none(),
-        state: target_directory()?.join("testbed"),
-    };
-    for binary in &binaries {
-        runner.run(binary, &mut summary)?;
+
+    /// `cargo test` of the packages, with more arguments.
+    fn cargo_test(&self, more: &[&str]) -> Result<Command> {
+        let mut command = command::cargo(&["test"])?;
+        if self.packages.is_empty() {
+            command.arg("--workspace");
+        }
+        command
+            .args(self.packages.iter().flat_map(|name| ["--package", name]))
+            .args(more);
+        Ok(command)
     }
-    if filters.is_empty() {
-        println!("== examples in the documentation");
-        runner.run_doctests(&mut summary)?;
+}
+
+/// Runs the checks (only if everything is asked for), the tests and the examples of the documentation, and prints the
+/// closing line, whatever happens.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let selection = Selection::parse(arguments)?;
+    let started = Instant::now();
+    let mut summary = Summary::default();
+    if let Err(error) = run_selected(&selection, &mut summary) {
+        eprintln!("{error:#}");
+        summary.failed(&format!("{error}"));
     }
     println!("== {} s", started.elapsed().as_secs());
     Ok(summary.close(command::in_ci()))
 }
 
+fn run_selected(selection: &Selection, summary: &mut Summary) -> Result<()> {
+    setup::run()?;
+    if selection.is_everything() {
+        for name in checks::failures()? {
+            summary.failed(&format!("check: {name}"));
+        }
+    }
+    println!("== building the tests");
+    let binaries = build(selection)?;
+    let namespaces_missing = namespaces::why_not();
+    if let Some(reason) = &namespaces_missing {
+        println!("no namespaces here, so no node: {reason}");
+    }
+    let isolated = namespaces_missing.is_none();
+    let runner = Runner {
+        filters: &selection.filters,
+        isolated,
+        state: target_directory()?.join("testbed"),
+    };
+    for binary in &binaries {
+        runner.run(binary, summary)?;
+    }
+    if selection.filters.is_empty() {
+        println!("== examples in the documentation");
+        runner.run_doctests(selection.cargo_test(&["--doc", "--quiet"])?, summary)?;
+    }
+    Ok(())
+}
+
 /// Builds all test binaries, outside the namespaces, where the network is.
-fn build() -> Result<Vec<Binary>> {
-    let mut build = command::cargo(&[
-        "test",
-        "--workspace",
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-    ])?;
+fn build(selection: &Selection) -> Result<Vec<Binary>> {
+    let mut build = selection.cargo_test(&["--no-run", "--message-format=json-render-diagnostics"])?;
     let output = build
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .context("could not start cargo test")?;
-    anyhow::ensure!(output.status.success(), "the tests do not build: {}", output.status);
+    anyhow::ensure!(output.status.success(), "the tests do not build");
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut binaries: Vec<_> = messages.filter_map(|message| binary(&message)).collect();

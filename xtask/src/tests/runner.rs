@@ -14,7 +14,6 @@ use anyhow::{Context, Result};
 
 use super::summary::{Outcome, Summary};
 use super::{Binary, check_leftovers, recreate};
-use crate::command;
 use crate::namespaces::Outside;
 
 /// No test binary may take longer: CI's own limit is 90 minutes for everything.
@@ -60,9 +59,7 @@ impl Runner<'_> {
     }
 
     /// Documentation examples are compiled as they run, so not offline; they start no cluster.
-    pub(super) fn run_doctests(&self, summary: &mut Summary) -> Result<()> {
-        let mut command = command::cargo(&["test", "--workspace", "--doc", "--quiet"])?;
-        command.args(self.filters);
+    pub(super) fn run_doctests(&self, mut command: Command, summary: &mut Summary) -> Result<()> {
         let outcome = stream(&mut command, LIMIT)?;
         summary.add("documentation", &outcome, "");
         Ok(())
