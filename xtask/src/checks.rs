@@ -67,7 +67,15 @@ fn deny() -> Result<()> {
     }
     // Advisories come from a git repository that CI cannot reach.
     let mut deny = Command::new(program);
-    deny.current_dir(crate::root()?)
-        .args(["--workspace", "--all-features", "check", "bans", "licenses", "sources"]);
+    deny.current_dir(crate::root()?).args([
+        "--workspace",
+        "--all-features",
+        "--log-level",
+        "error",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]);
     command::run(&mut deny).context("cargo-deny found something")
 }

@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("afresh-engine", &["afresh-model"]),
     ("afresh-k8s", &["afresh-engine", "afresh-model"]),
     ("afresh-controller", &["afresh-k8s", "afresh-engine", "afresh-model"]),
-    ("afresh-volume", &[]),
+    ("afresh-volume", &["afresh-model"]),
     ("afresh-sandbox", &["afresh-model", "afresh-volume"]),
     // `afresh demo` runs the sandbox.
     (
