@@ -2,6 +2,7 @@
 
 mod api;
 mod clock;
+mod controllers;
 mod convert;
 mod crash;
 mod defaults;
@@ -9,6 +10,7 @@ mod faults;
 mod http;
 mod log;
 mod managed;
+mod node;
 mod object;
 mod patch;
 mod random;
@@ -21,11 +23,13 @@ mod store;
 mod strategy;
 mod validate;
 
+pub use afresh_volume::{File, Files};
 pub use clock::Clock;
 pub use crash::crash_at;
 pub use faults::{Delivery, Faults, Injected, Rates, RequestFault, WatchFault};
 pub use http::{Body, ServeError, Service, Serving, TransportError};
 pub use log::{Record, RequestLog};
+pub use node::{Node, NodeOptions, Process};
 pub use patch::Patch;
 pub use request::{Attributes, Filter, Verb};
 pub use resource::{Generation, Resource};

@@ -45,6 +45,12 @@ pub(crate) fn uid(object: &Value) -> &str {
     text(object, &["metadata", "uid"])
 }
 
+/// The `uid` of an owner reference.
+pub(crate) fn uid_of(reference: &Value) -> &str {
+    text(reference, &["uid"])
+}
+
+#[cfg(test)]
 pub(crate) fn version(object: &Value) -> u64 {
     text(object, &["metadata", "resourceVersion"]).parse().unwrap_or(0)
 }
@@ -101,6 +107,13 @@ pub(crate) fn copy(into: &mut Value, from: &Value, path: &[&str]) {
         None => {
             remove(into, path);
         }
+    }
+}
+
+/// Copies one field from another map, if it is there.
+pub(crate) fn copy_field(into: &mut Value, from: &Value, field: &str) {
+    if let Some(value) = from.get(field) {
+        into[field] = value.clone();
     }
 }
 

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::api::{Query, Removal, Server, Write};
+use crate::controllers::Controllers;
 use crate::faults::Faults;
 use crate::http::{ServeError, Service, Serving};
 use crate::log::RequestLog;
+use crate::node::{Kubelet, Node, NodeOptions};
 use crate::object;
 use crate::patch::Patch;
 use crate::resource::Resource;
@@ -27,6 +31,24 @@ pub struct Options {
     pub history: usize,
     /// How often idle watches get bookmarks, if they want any.
     pub bookmark_interval: Duration,
+    /// Whether the controllers run: without them objects stay as they are written, as on a bare API server.
+    pub controllers: bool,
+    /// How many nodes there are, named `node-1` and so on. Without one, pods stay pending.
+    pub nodes: usize,
+    /// How the nodes behave.
+    pub node: NodeOptions,
+}
+
+impl Options {
+    /// The API server alone: no controllers, no node.
+    #[must_use]
+    pub fn api_server_only() -> Self {
+        Self {
+            controllers: false,
+            nodes: 0,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Options {
@@ -37,13 +59,32 @@ impl Default for Options {
             base_time: None,
             history: 100_000,
             bookmark_interval: Duration::from_secs(60),
+            controllers: true,
+            nodes: 1,
+            node: NodeOptions::default(),
         }
     }
 }
 
 /// A running sandbox. Clones share it; it stops when the last clone, service and server of it are gone.
 #[derive(Clone, Debug)]
-pub struct Sandbox(Arc<Inner>);
+pub struct Sandbox {
+    inner: Arc<Inner>,
+    /// Held by every clone, but not by the task itself, so that the last clone stops it.
+    _background: Arc<Background>,
+}
+
+/// The task of the controllers and nodes; it ends with this.
+#[derive(Debug)]
+struct Background(Option<JoinHandle<()>>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -51,6 +92,7 @@ struct Inner {
     faults: Faults,
     log: RequestLog,
     bookmark_interval: Duration,
+    node: Node,
 }
 
 impl Sandbox {
@@ -58,12 +100,29 @@ impl Sandbox {
     #[must_use]
     pub fn start(options: &Options) -> Self {
         let base = options.base_time.unwrap_or_else(Timestamp::now);
-        Self(Arc::new(Inner {
-            server: Mutex::new(Server::new(base, options.seed, options.history)),
+        let mut server = Server::new(base, options.seed, options.history);
+        let kubelet = Kubelet::new(options.node.clone(), options.seed);
+        kubelet.join(&mut server, options.nodes);
+        let inner = Arc::new(Inner {
+            server: Mutex::new(server),
             faults: Faults::default(),
             log: RequestLog::default(),
             bookmark_interval: options.bookmark_interval,
-        }))
+            node: Node::new(kubelet),
+        });
+        let controllers = options.controllers.then(Controllers::default);
+        let is_needed = options.controllers || options.nodes > 0;
+        let task = is_needed.then(|| tokio::spawn(run(inner.clone(), controllers)));
+        Self {
+            inner,
+            _background: Arc::new(Background(task)),
+        }
+    }
+
+    /// The handle to look into the nodes.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.inner.node
     }
 
     /// The API server as a `tower::Service`, for `kube::Client::new`.
@@ -83,13 +142,13 @@ impl Sandbox {
     /// The handle for disturbances.
     #[must_use]
     pub fn faults(&self) -> &Faults {
-        &self.0.faults
+        &self.inner.faults
     }
 
     /// What was asked over the service or HTTP. Direct access is not logged.
     #[must_use]
     pub fn log(&self) -> &RequestLog {
-        &self.0.log
+        &self.inner.log
     }
 
     /// The sandbox's wall clock.
@@ -210,11 +269,41 @@ impl Sandbox {
 
     /// Locks the state. Nothing may await while it is held.
     pub(crate) fn server(&self) -> MutexGuard<'_, Server> {
-        self.0.server.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.server()
     }
 
     pub(crate) fn bookmark_interval(&self) -> Duration {
-        self.0.bookmark_interval
+        self.inner.bookmark_interval
+    }
+}
+
+impl Inner {
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs controllers and nodes: after every write, and when time has come.
+async fn run(inner: Arc<Inner>, mut controllers: Option<Controllers>) {
+    let mut revisions = inner.server().revisions();
+    loop {
+        // Marked before working, so that a write in the meantime brings another round.
+        revisions.mark_unchanged();
+        let wake = {
+            let mut kubelet = inner.node.kubelet();
+            let mut server = inner.server();
+            let first = controllers
+                .as_mut()
+                .and_then(|controllers| controllers.run(&mut server));
+            first.into_iter().chain(kubelet.step(&mut server)).min()
+        };
+        // Without anything to come, only a write wakes.
+        let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+        tokio::select! {
+            _ = revisions.changed() => {}
+            () = tokio::time::sleep_until(wake) => {}
+            () = inner.node.poked() => {}
+        }
     }
 }
 

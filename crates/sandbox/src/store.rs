@@ -72,6 +72,19 @@ impl Store {
         self.objects.get(storage).into_iter().flatten()
     }
 
+    /// Objects of a resource in one namespace, in order of name.
+    pub(crate) fn list_in<'a>(&'a self, storage: &str, namespace: &'a str) -> impl Iterator<Item = &'a Arc<Value>> {
+        let from = (namespace.to_owned(), String::new());
+        let objects = self
+            .objects
+            .get(storage)
+            .into_iter()
+            .flat_map(move |objects| objects.range(from.clone()..));
+        objects
+            .take_while(move |((here, _), _)| here == namespace)
+            .map(|(_, value)| value)
+    }
+
     /// Every object of every resource.
     pub(crate) fn everything(&self) -> impl Iterator<Item = (&Arc<str>, &Key, &Arc<Value>)> {
         self.objects

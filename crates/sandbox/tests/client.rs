@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 fn start() -> (Sandbox, Client) {
     let options = Options {
         base_time: Some("2030-01-01T00:00:00Z".parse().unwrap()),
-        ..Options::default()
+        ..Options::api_server_only()
     };
     let sandbox = Sandbox::start(&options);
     let client = Client::new(sandbox.service(), "default");

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 fn start() -> (Sandbox, Api<ConfigMap>) {
-    let sandbox = Sandbox::start(&Options::default());
+    let sandbox = Sandbox::start(&Options::api_server_only());
     // Without kube's own retries, every answer is seen.
     let client = Client::new(sandbox.service(), "default");
     set(&sandbox, "a", "0");
