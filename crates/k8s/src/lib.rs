@@ -9,3 +9,6 @@
 //! are hashed inside the decoder. Every call has a timeout; nothing is retried behind the caller's back.
 
 pub mod lean;
+pub mod request;
+pub mod watch;
+pub mod write;

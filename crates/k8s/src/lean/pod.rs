@@ -12,6 +12,7 @@ use super::Watched;
 use super::decode::null_is_default;
 use super::meta::{Meta, Owner, names, revision};
 use super::undecodable::DecodeError;
+use super::workload::LeanWorkload;
 
 /// A Pod read as a workload of its own.
 #[derive(Debug, Clone)]
@@ -120,6 +121,17 @@ impl Watched for LeanPod {
 
     fn resource_version(&self) -> &str {
         &self.resource_version
+    }
+}
+
+impl From<LeanPod> for LeanWorkload {
+    fn from(pod: LeanPod) -> Self {
+        Self {
+            key: pod.key,
+            observed: pod.observed,
+            generation: 0,
+            resource_version: pod.resource_version,
+        }
     }
 }
 

@@ -6,12 +6,12 @@ use afresh_model::workload::{Observed, Rollout};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Watched;
 use super::decode::null_is_default;
 use super::meta::{KEPT_ANNOTATIONS, Meta, flag, names, revision};
 use super::rollout::{Status, Wanted};
 use super::selector::Selector;
 use super::undecodable::DecodeError;
+use super::{LeanPod, Watched};
 
 /// A workload with a pod template, read.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct LeanWorkload {
     pub key: WorkloadKey,
     /// What the model reads.
     pub observed: Observed,
-    /// `metadata.generation`: changes with every change of `spec`.
+    /// `metadata.generation`: changes with every change of `spec`; 0 for a Pod.
     pub generation: i64,
     /// `metadata.resourceVersion`, as it is sent back.
     pub resource_version: Box<str>,
@@ -68,8 +68,14 @@ struct RollingUpdate {
 }
 
 impl LeanWorkload {
-    /// Reads a workload of the given kind; a Pod is read by [`LeanPod`](super::LeanPod).
-    pub(crate) fn decode(kind: WorkloadKind, json: &str) -> Result<Self, DecodeError> {
+    /// Reads a workload of the given kind.
+    ///
+    /// # Errors
+    /// If the text is no such workload.
+    pub fn decode(kind: WorkloadKind, json: &str) -> Result<Self, DecodeError> {
+        if kind == WorkloadKind::Pod {
+            return LeanPod::decode(json).map(Self::from);
+        }
         let wire: Wire<'_> = serde_json::from_str(json).map_err(|error| DecodeError::json(&error))?;
         let (namespace, name) = names(&wire.metadata.namespace, &wire.metadata.name)?;
         let template = wire.spec.template.ok_or(DecodeError::NoTemplate)?.get();

@@ -1,0 +1,240 @@
+//! Calls that act, and the reads that go with them. Each has a deadline; nothing is retried here.
+
+mod error;
+
+use std::time::Duration;
+
+use afresh_model::annotation;
+use afresh_model::digest::DigestKey;
+use afresh_model::name::{ConfigKey, ConfigKind, Name, WorkloadKey, WorkloadKind};
+use afresh_model::object::ConfigObject;
+use afresh_model::policy::Problem;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{Method, Request};
+use kube::Client;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+pub use error::WriteError;
+
+use crate::lean::{DecodeError, LeanConfigMap, LeanPodMeta, LeanSecret, LeanWorkload, Page, Watched};
+use crate::request::{self, CallError, malformed, unbuildable};
+
+/// The field manager of everything that Afresh writes.
+pub const FIELD_MANAGER: &str = "afresh";
+
+/// How long a call may take unless [`Writer::with_limit`] says otherwise.
+pub const LIMIT: Duration = Duration::from_secs(10);
+
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// Objects in a page of a list.
+const PAGE: u32 = 500;
+/// Pages of a list: enough for 100,000 objects, far above what a workload or a namespace has.
+const MAX_PAGES: usize = 200;
+
+/// Writes to the API server, and reads what a decision needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    limit: Duration,
+}
+
+impl Writer {
+    /// A writer whose calls take at most [`LIMIT`].
+    #[must_use]
+    pub const fn new(client: Client) -> Self {
+        Self { client, limit: LIMIT }
+    }
+
+    /// The same with another limit.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Merges `body` into the workload that has this uid; the answer is the workload as it is then.
+    ///
+    /// A Pod is patched through `pods/status`, which takes annotations and needs no right to change pods.
+    ///
+    /// # Errors
+    /// See [`WriteError`]. [`WriteError::Gone`] also if there is another workload of the same name.
+    pub async fn patch_workload(
+        &self,
+        key: &WorkloadKey,
+        uid: &str,
+        mut body: Value,
+    ) -> Result<LeanWorkload, WriteError> {
+        demand_uid(&mut body, uid);
+        let subresource = if key.kind == WorkloadKind::Pod { "/status" } else { "" };
+        let path = format!("{}{subresource}", workload_path(key));
+        let answer = self.patch(&path, &body, JSON).await?;
+        decoded(LeanWorkload::decode(key.kind, text(&answer)?))
+    }
+
+    /// Sets `afresh.dev/touched` of the pod that has this uid, so that the kubelet syncs it now.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn touch_pod(
+        &self,
+        namespace: &Name,
+        name: &Name,
+        uid: &str,
+        value: &str,
+    ) -> Result<LeanPodMeta, WriteError> {
+        let mut body = json!({"metadata": {"annotations": {annotation::TOUCHED: value}}});
+        demand_uid(&mut body, uid);
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");
+        let answer = self.patch(&path, &body, METADATA).await?;
+        decoded(LeanPodMeta::decode(text(&answer)?))
+    }
+
+    /// Evicts the pod that has this uid: its PodDisruptionBudget may refuse, as [`WriteError::Throttled`].
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn evict_pod(&self, namespace: &Name, name: &Name, uid: &str) -> Result<(), WriteError> {
+        let body = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"namespace": namespace.to_string(), "name": name.to_string()},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        });
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction?fieldManager={FIELD_MANAGER}");
+        let request = Request::post(path).header(CONTENT_TYPE, JSON);
+        self.call(request, body.to_string().into_bytes()).await?;
+        Ok(())
+    }
+
+    /// The pods that a selector finds and that may still run, by their metadata.
+    ///
+    /// # Errors
+    /// See [`WriteError`]. An empty selector is refused: it would find every pod of the namespace.
+    pub async fn list_pods(&self, namespace: &Name, selector: &str) -> Result<Vec<LeanPodMeta>, WriteError> {
+        if selector.is_empty() {
+            return Err(WriteError::Denied(
+                "a workload without a selector has no pods of its own".into(),
+            ));
+        }
+        let params = ListParams {
+            label_selector: Some(selector.to_owned()),
+            field_selector: Some("status.phase!=Succeeded,status.phase!=Failed".to_owned()),
+            ..ListParams::default()
+        };
+        self.list(Some(namespace), params).await
+    }
+
+    /// All objects of a kind in a namespace or everywhere; those that cannot be decoded are left out.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn list_all<K: Watched>(&self, namespace: Option<&Name>) -> Result<Vec<K>, WriteError> {
+        self.list(namespace, ListParams::default()).await
+    }
+
+    async fn list<K: Watched>(&self, namespace: Option<&Name>, params: ListParams) -> Result<Vec<K>, WriteError> {
+        let path = kube::core::Request::new(K::path(namespace));
+        let mut params = params.limit(PAGE);
+        let mut found = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let request = if K::METADATA_ONLY {
+                path.list_metadata(&params)
+            } else {
+                path.list(&params)
+            };
+            let answer = request::fetch(&self.client, request.map_err(unbuildable)?, self.limit).await?;
+            let page = Page::<K>::decode(&answer).map_err(|_| malformed("it is not a list"))?;
+            found.extend(page.items.into_iter().filter_map(Result::ok));
+            if page.continue_token.is_empty() {
+                return Ok(found);
+            }
+            params.continue_token = Some(page.continue_token.into());
+        }
+        Err(WriteError::Unreadable("the list does not end".into()))
+    }
+
+    /// The workload as it is.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; [`WriteError::Gone`] if there is none.
+    pub async fn get_workload(&self, key: &WorkloadKey) -> Result<LeanWorkload, WriteError> {
+        let answer = self.get(&workload_path(key)).await?;
+        decoded(LeanWorkload::decode(key.kind, text(&answer)?))
+    }
+
+    /// A ConfigMap or Secret as it is, and what is wrong with its annotations.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; [`WriteError::Gone`] if there is none.
+    pub async fn get_object(
+        &self,
+        key: &ConfigKey,
+        digest_key: &DigestKey,
+    ) -> Result<(ConfigObject, Option<Problem>), WriteError> {
+        let (namespace, name) = (Some(&key.namespace), &key.name);
+        let (_, object, problem) = match key.kind {
+            ConfigKind::ConfigMap => {
+                let answer = self.get(&format!("{}/{name}", LeanConfigMap::path(namespace))).await?;
+                decoded(LeanConfigMap::decode(text(&answer)?))?.into_object()
+            }
+            ConfigKind::Secret => {
+                let answer = self.get(&format!("{}/{name}", LeanSecret::path(namespace))).await?;
+                decoded(LeanSecret::decode(text(&answer)?))?.into_object(digest_key)
+            }
+        };
+        Ok((object, problem))
+    }
+
+    /// Reads any path.
+    pub(crate) async fn get(&self, path: &str) -> Result<Vec<u8>, WriteError> {
+        self.call(Request::get(path), Vec::new()).await
+    }
+
+    /// Merges into the object at `path`.
+    pub(crate) async fn patch(&self, path: &str, body: &Value, accept: &str) -> Result<Vec<u8>, WriteError> {
+        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
+            .header(CONTENT_TYPE, MERGE_PATCH)
+            .header(ACCEPT, accept);
+        self.call(request, body.to_string().into_bytes()).await
+    }
+
+    /// Creates (POST) or replaces (PUT) an object.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Vec<u8>, WriteError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{path}?fieldManager={FIELD_MANAGER}"))
+            .header(CONTENT_TYPE, JSON);
+        self.call(request, body.to_string().into_bytes()).await
+    }
+
+    async fn call(&self, request: http::request::Builder, body: Vec<u8>) -> Result<Vec<u8>, WriteError> {
+        let request = request.body(body).map_err(unbuildable)?;
+        Ok(request::fetch(&self.client, request, self.limit).await?)
+    }
+}
+
+fn workload_path(key: &WorkloadKey) -> String {
+    let (group, plural) = match key.kind {
+        WorkloadKind::Deployment => ("apis/apps/v1", "deployments"),
+        WorkloadKind::StatefulSet => ("apis/apps/v1", "statefulsets"),
+        WorkloadKind::DaemonSet => ("apis/apps/v1", "daemonsets"),
+        WorkloadKind::Pod => ("api/v1", "pods"),
+    };
+    format!("/{group}/namespaces/{}/{plural}/{}", key.namespace, key.name)
+}
+
+/// The uid in a patch makes the API server refuse it where the name now belongs to another object.
+fn demand_uid(body: &mut Value, uid: &str) {
+    body["metadata"]["uid"] = Value::from(uid);
+}
+
+fn text(answer: &[u8]) -> Result<&str, WriteError> {
+    std::str::from_utf8(answer).map_err(|_| CallError::Malformed("it is not UTF-8".into()).into())
+}
+
+fn decoded<T>(result: Result<T, DecodeError>) -> Result<T, WriteError> {
+    result.map_err(|error| WriteError::Unreadable(error.to_string().into()))
+}
