@@ -82,14 +82,19 @@ impl Agenda {
         self.put(id, Wait { due, why, first: due });
     }
 
-    /// Takes out the next workload that is due.
-    pub fn pop(&mut self, now: Millis) -> Option<WorkloadId> {
+    /// Takes out the next workload that is due, with the time of the first change that made it so.
+    pub fn pop(&mut self, now: Millis) -> Option<(WorkloadId, Option<Millis>)> {
         let &(due, id) = self.due.first()?;
         if due > now {
             return None;
         }
+        let first = self
+            .waits
+            .get(&id)
+            .filter(|wait| wait.why == Why::Settle)
+            .map(|wait| wait.first);
         self.remove(id);
-        Some(id)
+        Some((id, first))
     }
 
     /// When the next workload is due.

@@ -94,6 +94,8 @@ pub struct Command {
     pub action: Action,
     /// In words, why.
     pub cause: String,
+    /// When the first change arrived that it answers, if it answers one.
+    pub since: Option<Millis>,
 }
 
 /// See [`Command`].
@@ -373,9 +375,9 @@ impl Engine {
             self.take_turns(now);
         }
         while self.acts() && self.running < self.settings.concurrency {
-            let id = self.agenda.pop(now.mono)?;
+            let (id, since) = self.agenda.pop(now.mono)?;
             if let Some(command) = self.consider(id, now) {
-                return Some(command);
+                return Some(Command { since, ..command });
             }
         }
         None

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use afresh_model::digest::Digest;
+use afresh_model::name::Name;
 use afresh_model::time::UnixSeconds;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ const NEWBORN: u64 = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
     /// `metadata.name`.
-    pub name: Box<str>,
+    pub name: Name,
     /// `metadata.uid`.
     pub uid: Box<str>,
     /// `metadata.creationTimestamp`.
@@ -71,7 +72,7 @@ impl Touched {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Touch {
     /// The pod's name.
-    pub pod: Box<str>,
+    pub pod: Name,
     /// Its UID.
     pub uid: Box<str>,
     /// The annotation's new value.
@@ -178,7 +179,7 @@ mod tests {
 
     fn pod(name: &str, created: i64) -> Pod {
         Pod {
-            name: name.into(),
+            name: name.parse().unwrap(),
             uid: format!("uid-{name}").into(),
             created: Some(UnixSeconds(created)),
             touched: None,
@@ -228,7 +229,7 @@ mod tests {
         pods.extend([pod("soon-after", 105), pod("later", 110)]);
         let plan = pass(&pods, config("new"), &SCHEDULE, UnixSeconds(101));
         assert_eq!(
-            plan.now.iter().map(|touch| &*touch.pod).collect::<Vec<_>>(),
+            plan.now.iter().map(|touch| touch.pod.as_str()).collect::<Vec<_>>(),
             ["soon-after"]
         );
     }

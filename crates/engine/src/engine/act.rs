@@ -167,6 +167,7 @@ impl Engine {
             uid,
             action,
             cause,
+            since: None,
         })
     }
 
