@@ -15,7 +15,7 @@ use afresh_model::workload::{Rollout, Workload};
 use crate::agenda::{Agenda, Why};
 use crate::evidence::Pods;
 use crate::flap;
-use crate::index::{Applied, Index, Indexed, Source, WorkloadId};
+use crate::index::{Applied, Index, Indexed, Source, SourceKind, WorkloadId};
 use crate::notice::{Notice, Reason, Subject, causes};
 use crate::plan::{Context, Delta, Finding, News, Plan, Verdict, View, plan};
 use crate::sight::Sight;
@@ -316,6 +316,11 @@ impl Engine {
     /// A watch begins to list anew.
     pub fn begin_list(&mut self, source: &Source) {
         self.index.begin_list(source);
+    }
+
+    /// A listed thing cannot be read: what is known of it stands.
+    pub fn keep(&mut self, kind: SourceKind, namespace: &Name, name: &Name) {
+        self.index.keep(kind, namespace, name);
     }
 
     /// A watch has listed everything.

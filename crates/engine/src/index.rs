@@ -181,6 +181,25 @@ impl Index {
         }
     }
 
+    /// A listed thing cannot be read: what is known of it stands.
+    pub fn keep(&mut self, kind: SourceKind, namespace: &Name, name: &Name) {
+        let (namespace, name) = (namespace.clone(), name.clone());
+        match kind {
+            SourceKind::Config(kind) => {
+                if let Some(entry) = self.objects.get_mut(&ConfigKey { kind, namespace, name }) {
+                    entry.listed = true;
+                }
+            }
+            SourceKind::Workload(kind) => {
+                let id = self.ids.get(&WorkloadKey { kind, namespace, name }).copied();
+                if let Some(known) = id.and_then(|id| self.workloads.get_mut(id.index())?.as_mut()) {
+                    known.listed = true;
+                }
+            }
+            SourceKind::Namespaces => {}
+        }
+    }
+
     /// A watch has listed everything; returns the workloads for which something gone is news, and those gone.
     pub fn end_list(&mut self, source: &Source) -> (Vec<WorkloadId>, Vec<WorkloadId>) {
         let within = |namespace: &Name| source.namespace.as_ref().is_none_or(|own| own == namespace);

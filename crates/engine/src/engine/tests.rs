@@ -8,7 +8,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fixture::{Build, config_key, context, deployment, now, object, rewritten};
-use crate::index::SourceKind;
 
 fn settings() -> Settings {
     Settings {

@@ -222,3 +222,13 @@ fn a_relist_takes_out_only_what_its_own_watch_covers() {
         ["secret/prod/web"]
     );
 }
+
+#[test]
+fn what_cannot_be_read_in_a_list_is_not_gone() {
+    let mut index = Index::default();
+    index.apply_object(&config_key("configmap/web"), contents(1), Sight::Listed);
+    index.begin_list(&OBJECTS);
+    index.keep(OBJECTS.kind, &"prod".parse().unwrap(), &"web".parse().unwrap());
+    index.end_list(&OBJECTS);
+    assert_eq!(index.objects().count(), 1);
+}
