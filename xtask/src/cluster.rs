@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let example = crate::tests::target_directory()?.join("debug/examples/cluster");
     let outside = namespaces::Outside::make();
     let mut run = if with_node {
-        outside.command(example)?
+        outside.command(example)
     } else {
         Command::new(example)
     };

@@ -6,9 +6,24 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// `cargo`, the same one that runs us, in the root of the workspace.
+///
+/// Without what `cargo run` tells us about ourselves: build scripts that watch those variables (ring's does) would run
+/// again, and everything above them be built anew, whenever a developer changes between cargo and xtask.
 pub(crate) fn cargo(arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(crate::root()?);
+    let about_us = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+        "CARGO_PRIMARY_",
+    ];
+    for (name, _) in env::vars_os() {
+        if about_us.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
     Ok(command)
 }
 

@@ -48,7 +48,6 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "cluster" => cluster::run(rest),
         "kubectl" => cluster::kubectl(rest),
         "isolated" => namespaces::isolated(rest),
-        namespaces::INSIDE => namespaces::inside(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

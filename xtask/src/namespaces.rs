@@ -1,6 +1,5 @@
 //! Process, mount and network namespaces: whatever runs in them, nothing of it is left when they end.
 
-use std::env;
 use std::ffi::OsStr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -8,13 +7,9 @@ use std::process::{Command, ExitCode, ExitStatus};
 
 use afresh_testbed_host::{self as host, Program};
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
 use crate::command;
 use crate::leftovers::Cgroup;
-
-/// The hidden task that is the first process of the namespaces.
-pub(crate) const INSIDE: &str = "inside-namespaces";
 
 const SCRIPT: &str = include_str!("namespaces.sh");
 
@@ -67,14 +62,22 @@ impl Outside {
     }
 
     /// The command that runs `program` inside namespaces; arguments and environment may be added.
-    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Result<Command> {
-        let mut command = unshare(env::current_exe().context("could not find our own program")?);
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = unshare("sh");
+        command.args([
+            "-c",
+            SCRIPT,
+            "namespaces.sh",
+            &ip(),
+            host::UPLINK,
+            host::UPLINK_ADDRESS,
+            host::SERVICE_ADDRESS,
+        ]);
         command
-            .arg(INSIDE)
             .arg(program)
             .env(host::ENV_INSIDE, "1")
             .env(host::ENV_CGROUP, self.cgroup.name());
-        Ok(command)
+        command
     }
 }
 
@@ -95,35 +98,11 @@ pub(crate) fn isolated(arguments: &[String]) -> Result<ExitCode> {
     }
     let outside = Outside::make();
     let status = outside
-        .command(program)?
+        .command(program)
         .args(rest)
         .status()
         .context("could not start unshare")?;
     Ok(exit_code(status))
-}
-
-/// Runs as the first process of new namespaces: sets them up, runs the command, and reaps orphans until it ends.
-pub(crate) fn inside(arguments: &[String]) -> Result<ExitCode> {
-    let (program, rest) = arguments.split_first().context("no command to run inside")?;
-    if !Path::new("/proc/1/exe").exists() || std::process::id() != 1 {
-        bail!("{INSIDE} is for the first process of new namespaces only");
-    }
-    command::run(Command::new("sh").args(["-c", SCRIPT, "namespaces.sh"]).args([
-        ip().as_str(),
-        host::UPLINK,
-        host::UPLINK_ADDRESS,
-        host::SERVICE_ADDRESS,
-    ]))?;
-    let child = Command::new(program)
-        .args(rest)
-        .spawn()
-        .with_context(|| format!("could not start {program}"))?;
-    let child = i32::try_from(child.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .context("the command has no process id")?;
-    let status = reap_until(child)?;
-    Ok(ExitCode::from(status))
 }
 
 /// The machine's `ip`, or busybox's.
@@ -136,24 +115,6 @@ fn ip() -> String {
         .map(str::to_owned)
         .or_else(busybox)
         .unwrap_or_else(|| "ip".to_owned())
-}
-
-/// The first process of a pid namespace inherits every orphan; containerd's shims are.
-fn reap_until(child: Pid) -> Result<u8> {
-    loop {
-        match wait(WaitOptions::empty()) {
-            Ok(Some((pid, status))) if pid == child => return Ok(shell_status(status)),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).context("could not wait for the command"),
-        }
-    }
-}
-
-fn shell_status(status: WaitStatus) -> u8 {
-    let code = status
-        .exit_status()
-        .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 /// An exit status as a shell tells it: 128 and more for signals.

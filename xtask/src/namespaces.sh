@@ -1,8 +1,9 @@
-# Makes fresh process, mount and network namespaces look like a machine: run as root, first thing inside them.
-# Everything done here is gone with the namespaces. Arguments: the `ip` command, the uplink, its address, the address
-# of the kubernetes Service.
+# The first process of fresh process, mount and network namespaces, as root: makes them look like a machine, runs a
+# command, and reaps the orphans that it leaves meanwhile, as a shell that waits does. All that is done here is gone with
+# the namespaces. Arguments: the `ip` command, the uplink, its address, the address of the kubernetes Service, the command.
 set -eu
 ip=$1 uplink=$2 address=$3 service=$4
+shift 4
 
 # containerd, its shims and the CNI plugins keep sockets, mounts and leases at these fixed places.
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -34,3 +35,8 @@ $ip address add "$address/24" dev "$uplink"
 $ip address add "$service/32" dev "$uplink"
 $ip link set "$uplink" up
 $ip route add default dev "$uplink"
+
+# Not exec: this process must stay the first one.
+status=0
+"$@" || status=$?
+exit "$status"

@@ -161,10 +161,23 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
         .context("cargo metadata names no target directory")
 }
 
-/// A fresh directory: what an earlier run left is of no use.
-fn recreate(directory: &Path) -> Result<()> {
-    let _ = fs::remove_dir_all(directory);
-    fs::create_dir_all(directory).with_context(|| format!("could not create {}", directory.display()))
+/// A directory of its own for this run of a test binary, so that two runs do not disturb each other. Those of runs that
+/// are over are removed: only the last run's logs are kept.
+fn fresh_state(base: &Path, name: &str) -> Result<PathBuf> {
+    let owner_is_gone = |entry: &fs::DirEntry| {
+        let entry = entry.file_name().to_string_lossy().into_owned();
+        let pid = entry
+            .rsplit_once('.')
+            .filter(|(of, _)| *of == name)
+            .map(|(_, pid)| pid.to_owned());
+        pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+    };
+    for entry in fs::read_dir(base).into_iter().flatten().flatten().filter(owner_is_gone) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
+    let directory = base.join(format!("{name}.{}", std::process::id()));
+    fs::create_dir_all(&directory).with_context(|| format!("could not create {}", directory.display()))?;
+    Ok(directory)
 }
 
 /// Counts what is left behind as a failure, named after whoever left it.

@@ -38,10 +38,12 @@ mod requests;
 mod shared;
 mod state;
 mod tenancy;
+mod wait;
 
 pub use access::Access;
+pub use afresh_testbed_host::skip;
 pub use cluster::{Builder, Cluster, Flavour};
 pub use error::{Error, Result};
 pub use image::{BUSYBOX, Image};
 pub use requests::{Counted, Mark, Request};
-pub use shared::skip;
+pub use wait::eventually;

@@ -1,10 +1,6 @@
 //! One cluster per test binary and flavour, and skipping where it cannot be.
 
-use std::env;
-use std::fs::OpenOptions;
 use std::future::Future;
-use std::io::Write as _;
-use std::thread;
 
 use afresh_testbed_host as host;
 use tokio::sync::OnceCell;
@@ -55,19 +51,6 @@ impl Cluster {
 /// Records the calling test as skipped if no node can run here, and returns why.
 fn skip_without_node() -> Option<String> {
     let reason = host::why_no_node()?;
-    let test = thread::current().name().unwrap_or("a test").to_owned();
-    skip(&test, &reason);
+    host::skip(&reason);
     Some(reason)
-}
-
-/// Records that a test could not run here: `cargo xtask test` reports it, and in CI fails.
-pub fn skip(test: &str, reason: &str) {
-    let line = format!("{test}\t{reason}\n");
-    let recorded = env::var_os(host::ENV_SKIPPED).and_then(|path| {
-        let mut file = OpenOptions::new().create(true).append(true).open(path).ok()?;
-        file.write_all(line.as_bytes()).ok()
-    });
-    if recorded.is_none() {
-        let _ = writeln!(std::io::stderr(), "skipped {test}: {reason}");
-    }
 }

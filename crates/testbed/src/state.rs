@@ -28,7 +28,7 @@ pub(crate) struct State {
 impl State {
     /// Makes the directories of a new cluster of this process, and removes what processes that are gone left behind.
     pub(crate) fn create(flavour: &str) -> Result<Self> {
-        let base = env::var_os(host::ENV_STATE).map_or_else(|| env::temp_dir().join("afresh-testbed"), PathBuf::from);
+        let base = env::var_os(host::ENV_STATE).map_or_else(temporary, PathBuf::from);
         remove_orphans(&base);
         let number = CLUSTERS.fetch_add(1, Ordering::Relaxed);
         let root = base.join(format!("{}-{number}-{flavour}", process::id()));
@@ -54,6 +54,11 @@ impl State {
         let _ = fs::remove_dir_all(&self.data);
         let _ = fs::remove_dir_all(&self.secrets);
     }
+}
+
+/// One per user: a directory of another user's cannot be written.
+fn temporary() -> PathBuf {
+    env::temp_dir().join(format!("afresh-testbed-{}", rustix::process::geteuid().as_raw()))
 }
 
 fn restrict(directory: &Path) -> Result<()> {

@@ -7,17 +7,16 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use tokio::time::sleep;
 
 use crate::access::Access;
 use crate::cluster::{Cluster, Flavour};
 use crate::error::{Error, Result};
+use crate::wait::eventually;
 
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
-/// The controllers take this long at most to give a namespace its ServiceAccount and its CA bundle.
+/// The controllers take this long at most to give a namespace its ServiceAccount.
 const NAMESPACE_LIMIT: Duration = Duration::from_secs(60);
-const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Longer than any run of the tests.
 const TOKEN_SECONDS: i64 = 6 * 3600;
@@ -72,24 +71,15 @@ impl Cluster {
             create_account(&accounts, "default").await?;
             return Ok(name);
         }
-        let looks = NAMESPACE_LIMIT.as_millis() / INTERVAL.as_millis();
-        for _ in 0..looks {
-            if accounts
+        let what = format!("the ServiceAccount default of {name}");
+        let look = async || {
+            accounts
                 .get_opt("default")
                 .await
-                .map_err(Error::api("get a ServiceAccount"))?
-                .is_some()
-            {
-                return Ok(name);
-            }
-            sleep(INTERVAL).await;
-        }
-        let what = format!("the ServiceAccount default of {name}");
-        Err(Error::TimedOut {
-            what,
-            limit: NAMESPACE_LIMIT,
-            last: "it is not there".to_owned(),
-        })
+                .map_err(Error::api("get a ServiceAccount"))
+        };
+        eventually(&what, NAMESPACE_LIMIT, look).await?;
+        Ok(name)
     }
 
     /// Acts as a ServiceAccount, which is made if it is not there. It may do what RBAC grants it: nothing, at first.

@@ -1,20 +1,14 @@
 //! The control plane with its controllers, but no node.
 
-use afresh_testbed::{BUSYBOX, Cluster};
+use std::time::Duration;
+
+use afresh_testbed::{BUSYBOX, Cluster, eventually};
 use anyhow::Result;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::ListParams};
 
-/// Looks until `look` gives a value: what controllers do has no bound in time, so the test run's own is the only one.
-async fn eventually<T>(mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-    loop {
-        if let Some(value) = look().await? {
-            return Ok(value);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-}
+const LONG: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn a_deployment_makes_a_replica_set_per_template_and_its_pods_wait_for_a_node() -> Result<()> {
@@ -27,15 +21,16 @@ async fn a_deployment_makes_a_replica_set_per_template_and_its_pods_wait_for_a_n
     cluster
         .kubectl(&["create", "deployment", "web", &image, "--replicas=3", "-n", &namespace])
         .await?;
-    eventually(async || Ok((pods.list(&ListParams::default()).await?.items.len() == 3).then_some(()))).await?;
+    let three = async || anyhow::Ok((pods.list(&ListParams::default()).await?.items.len() == 3).then_some(()));
+    eventually("three pods", LONG, three).await?;
 
     cluster
         .kubectl(&["rollout", "restart", "deployment/web", "-n", &namespace])
         .await?;
 
-    let two = eventually(async || {
+    let two = eventually("two ReplicaSets", LONG, async || {
         let sets = sets.list(&ListParams::default()).await?.items;
-        Ok((sets.len() == 2).then_some(sets))
+        anyhow::Ok((sets.len() == 2).then_some(sets))
     });
     let owners: Vec<_> = two
         .await?
@@ -49,12 +44,14 @@ async fn a_deployment_makes_a_replica_set_per_template_and_its_pods_wait_for_a_n
             .all(|owner| owner.name == "web" && owner.kind == "Deployment"),
         "{owners:?}"
     );
-    let unscheduled = eventually(async || {
+    let unscheduled = eventually("the scheduler's answer", LONG, async || {
         let pods = pods.list(&ListParams::default()).await?.items;
         let conditions = pods.into_iter().filter_map(|pod| pod.status?.conditions).flatten();
-        Ok(conditions
-            .into_iter()
-            .find(|condition| condition.type_ == "PodScheduled"))
+        anyhow::Ok(
+            conditions
+                .into_iter()
+                .find(|condition| condition.type_ == "PodScheduled"),
+        )
     });
     assert_eq!(unscheduled.await?.reason.as_deref(), Some("Unschedulable"));
     Ok(())

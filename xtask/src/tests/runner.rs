@@ -13,7 +13,7 @@ use afresh_testbed_host as host;
 use anyhow::{Context, Result};
 
 use super::summary::{Outcome, Summary};
-use super::{Binary, check_leftovers, recreate};
+use super::{Binary, check_leftovers, fresh_state};
 use crate::namespaces::Outside;
 
 /// No test binary may take longer: CI's own limit is 90 minutes for everything.
@@ -32,12 +32,11 @@ impl Runner<'_> {
     /// Runs `binary` and adds what its tests said to `summary`.
     pub(super) fn run(&self, binary: &Binary, summary: &mut Summary) -> Result<()> {
         println!("== {}", binary.name);
-        let state = self.state.join(binary.name.replace(['/', ' '], "-"));
-        recreate(&state)?;
+        let state = fresh_state(&self.state, &binary.name.replace(['/', ' '], "-"))?;
         let skipped = state.join("skipped");
         let outside = self.isolated.then(Outside::make);
         let mut command = match &outside {
-            Some(outside) => outside.command(&binary.executable)?,
+            Some(outside) => outside.command(&binary.executable),
             None => Command::new(&binary.executable),
         };
         command.args(self.filters).current_dir(&binary.package_root);

@@ -4,8 +4,10 @@
 //! `xtask setup` puts the programs where [`find`] looks for them; the testbed only looks.
 
 use std::env;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 /// Set (to `1`) by `xtask` for everything that it runs in process, mount and network namespaces of its own. Only there
 /// may a node run: containerd's shims and mounts would outlive the test anywhere else.
@@ -203,6 +205,21 @@ pub fn why_no_node() -> Option<String> {
         let names: Vec<_> = missing.iter().map(|program| program.name()).collect();
         format!("{} not found: run `cargo xtask setup`, as root", names.join(", "))
     })
+}
+
+/// Records that the calling test cannot run here, by its name, which is its thread's, and the reason: `cargo xtask test`
+/// reports it, and in CI fails. Call it on the thread that the test started on, and return.
+pub fn skip(reason: &str) {
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("{test}\t{reason}\n");
+    let recorded = env::var_os(ENV_SKIPPED).and_then(|path| {
+        let mut file = OpenOptions::new().create(true).append(true).open(path).ok()?;
+        file.write_all(line.as_bytes()).ok()
+    });
+    if recorded.is_none() {
+        // Past libtest's capture.
+        let _ = writeln!(io::stderr(), "skipped {test}: {reason}");
+    }
 }
 
 /// FNV-1a, 64 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>): enough to tell two versions of a source apart.
