@@ -11,6 +11,8 @@
 //!
 //! Unix only. On Linux changes are noticed by inotify, elsewhere by polling.
 
+#[cfg(feature = "tokio")]
+mod async_watch;
 mod file;
 mod key;
 mod plan;
@@ -26,6 +28,8 @@ mod walk;
 mod watch;
 mod write;
 
+#[cfg(feature = "tokio")]
+pub use async_watch::AsyncWatcher;
 pub use file::{File, Files};
 pub use key::KeyError;
 pub use snapshot::{Limits, ReadError, Revision, Snapshot};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::plan::{self, Concern, Depth, Place, Scope};
 use crate::state::probe;
 use crate::sys::Inotify;
-use crate::{Limits, State};
+use crate::{Change, Limits, State};
 
 /// How often the places to watch are settled anew while they move.
 const ROUNDS: usize = 16;
@@ -38,6 +38,11 @@ impl Target {
         }
     }
 
+    /// Needs no look any more.
+    pub(crate) fn rest(&mut self) {
+        self.due = Concern::None;
+    }
+
     pub(crate) fn has(&self, watch: i32) -> bool {
         self.watches.iter().any(|(own, _)| *own == watch)
     }
@@ -49,11 +54,12 @@ impl Target {
         self.due = self.due.max(concern.unwrap_or(Concern::None));
     }
 
-    /// Brings the state up to now; watches no longer needed are added to `dropped`.
+    /// Brings the state up to now and says what is different; watches no longer needed are added to `dropped`.
     ///
     /// First watched, then looked at: what changes after the look makes an event. If the places to watch are others
     /// by then, something moved in between, and it begins anew.
-    pub(crate) fn look(&mut self, source: Option<&Inotify>, limits: &Limits, dropped: &mut Vec<i32>) {
+    pub(crate) fn look(&mut self, source: Option<&Inotify>, limits: &Limits, dropped: &mut Vec<i32>) -> Option<Change> {
+        let old = self.state.clone();
         for _ in 0..ROUNDS {
             let places = plan::places(&self.path, &self.scope);
             let is_armed = source.is_none_or(|source| self.arm(source, &places, dropped));
@@ -61,10 +67,16 @@ impl Target {
             self.scope = scope;
             self.state = state;
             if source.is_none() || (is_armed && plan::places(&self.path, &self.scope) == places) {
-                self.due = Concern::None;
-                return;
+                self.rest();
+                break;
             }
         }
+        let change = old.change_to(&self.state);
+        // Of a `subPath` mount of a directory the kernel tells that its files go, not that the directory does.
+        if change.is_some() && !self.scope.directories.is_empty() {
+            self.due = self.due.max(Concern::Soon);
+        }
+        change
     }
 
     /// Watches `places` in the stead of those before; false if one of them was gone already.

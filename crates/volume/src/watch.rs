@@ -109,9 +109,15 @@ impl Watcher {
             overflows: 0,
         };
         watcher.refresh();
-        // The first look is the baseline; it differs from nothing.
+        // The first look is the baseline: it differs from nothing, and nothing is to follow from it.
         watcher.ready.clear();
+        watcher
+            .targets
+            .iter_mut()
+            .filter(|target| target.due == Concern::Soon)
+            .for_each(Target::rest);
         watcher.schedule();
+        watcher.look();
         watcher
     }
 
@@ -239,9 +245,7 @@ impl Watcher {
         let mut dropped = Vec::new();
         let source = self.source.as_ref().ok();
         for target in self.targets.iter_mut().filter(|target| target.due == Concern::Now) {
-            let old = target.state.clone();
-            target.look(source, &self.options.limits, &mut dropped);
-            if let Some(change) = old.change_to(&target.state) {
+            if let Some(change) = target.look(source, &self.options.limits, &mut dropped) {
                 self.ready.push_back(Event {
                     path: Arc::clone(&target.path),
                     change,
