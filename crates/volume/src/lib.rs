@@ -9,6 +9,26 @@
 //! config/..2026_11_21_10_11_12.1234567890/app.yaml
 //! ```
 //!
+//! ```
+//! use afresh_volume::{AtomicWriter, Change, File, Files, Snapshot, WatchOptions, Watcher};
+//!
+//! # let volume = tempfile::tempdir()?;
+//! # let path = volume.path();
+//! AtomicWriter::write(path, &Files::from([("app.yaml".to_owned(), File::new("a: 1"))]))?;
+//!
+//! // First the watcher, then the snapshot: so that nothing falls between them.
+//! let mut watcher = Watcher::new([path], WatchOptions::default());
+//! assert_eq!(Snapshot::read(path)?.get("app.yaml"), Some(&b"a: 1"[..]));
+//!
+//! AtomicWriter::write(path, &Files::from([("app.yaml".to_owned(), File::new("a: 2"))]))?;
+//!
+//! let event = watcher.wait(None)?.ok_or("woken")?;
+//! let snapshot = Snapshot::read(path)?;
+//! assert_eq!(event.change, Change::Changed(snapshot.revision().clone()));
+//! assert_eq!(snapshot.get("app.yaml"), Some(&b"a: 2"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Unix only. On Linux changes are noticed by inotify, elsewhere by polling.
 
 #[cfg(feature = "tokio")]

@@ -83,7 +83,7 @@ impl AtomicWriter {
     /// `..data_tmp`, rename to `..data`, missing visible symlinks, stale ones, old directories. Only bytes are
     /// compared: a change of modes alone is not applied, as in the kubelet. A missing visible symlink is made
     /// again even when nothing changed. What a crashed write left behind is taken away. One writer per volume: two
-    /// at once may remove each other's new directory.
+    /// at once may remove each other's new directory. Owners and groups (`fsGroup`) are left as the process makes them.
     ///
     /// # Errors
     /// See [`WriteError`]; each names the path.

@@ -13,7 +13,9 @@ use std::process::Command;
 use afresh_model::content::{Content, Entry};
 use afresh_model::digest::{DigestKey, EntryHasher, KeyHash};
 use afresh_model::selection::Selection;
-use afresh_volume::{AtomicWriter, File, Files, Limits, ReadError, Revision, Snapshot, stale_sub_path};
+use afresh_volume::{
+    AtomicWriter, File, Files, Limits, ReadError, Revision, Snapshot, State, WatchOptions, Watcher, stale_sub_path,
+};
 
 fn files(entries: &[(&str, &[u8])]) -> Files {
     entries
@@ -299,6 +301,16 @@ fn as_another_user() {
     }
     let fine = Snapshot::read(&dir.join("volume/public")).unwrap();
     assert_eq!(fine.get("public"), Some(&b"p"[..]));
+    // What may not be opened cannot be watched either, so it is polled, even where no poll was asked for.
+    let watcher = Watcher::new(
+        [dir.join("closed")],
+        WatchOptions {
+            poll: None,
+            ..WatchOptions::default()
+        },
+    );
+    assert!(matches!(watcher.states().next(), Some((_, State::Unreadable { reason })) if reason.contains("closed")));
+    assert!(watcher.degraded().is_some_and(|reason| reason.contains("closed")) && watcher.next_poll().is_some());
     println!("checked as another user");
 }
 
