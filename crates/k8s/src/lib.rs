@@ -8,7 +8,10 @@
 //! Nothing here holds a Kubernetes object: [`lean`] decodes straight into what the model needs, and a Secret's bytes
 //! are hashed inside the decoder. Every call has a timeout; nothing is retried behind the caller's back.
 
+pub mod client;
+pub mod digest_key;
 pub mod lean;
+pub mod lease;
 pub mod request;
 pub mod watch;
 pub mod write;

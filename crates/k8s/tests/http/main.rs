@@ -8,6 +8,8 @@
     reason = "a test"
 )]
 
+mod digest_key;
+mod lease;
 mod script;
 mod traps;
 mod watch;
