@@ -39,6 +39,8 @@ pub struct ConnectOptions {
     pub kubeconfig: Option<PathBuf>,
     /// This context of it, instead of the current one.
     pub context: Option<String>,
+    /// The API server at this URL, without a kubeconfig and without credentials: `kubectl proxy`, a sandbox.
+    pub server: Option<String>,
 }
 
 /// A client and what its configuration says.
@@ -61,6 +63,9 @@ pub enum ConnectError {
     /// The kubeconfig or its context.
     #[error("kubeconfig: {0}")]
     Kubeconfig(#[source] Box<KubeconfigError>),
+    /// The URL of the server.
+    #[error("{0:?} is not the URL of an API server: write http://HOST:PORT")]
+    Server(String),
     /// Certificates, keys or credentials.
     #[error("the credentials cannot be used: {0}")]
     Credentials(#[source] Box<kube::Error>),
@@ -85,6 +90,9 @@ pub async fn connect(options: &ConnectOptions, counts: &RequestCounts) -> Result
 }
 
 async fn configuration(options: &ConnectOptions) -> Result<Config, ConnectError> {
+    if let Some(server) = &options.server {
+        return address(server).ok_or_else(|| ConnectError::Server(server.clone()));
+    }
     let bad_file = |error| ConnectError::Kubeconfig(Box::new(error));
     let selected = KubeConfigOptions {
         context: options.context.clone(),
@@ -100,6 +108,11 @@ async fn configuration(options: &ConnectOptions) -> Result<Config, ConnectError>
             .await
             .map_err(|error| ConnectError::Nowhere(Box::new(error))),
     }
+}
+
+fn address(server: &str) -> Option<Config> {
+    let url: http::Uri = server.parse().ok()?;
+    (url.scheme().is_some() && url.host().is_some()).then(|| Config::new(url))
 }
 
 /// kube's own stack without compression, retries and tracing, and with what it does not let one set: no delay for
@@ -159,6 +172,7 @@ contexts:
         let options = ConnectOptions {
             kubeconfig: Some(file.path().to_owned()),
             context: context.map(str::to_owned),
+            server: None,
         };
         connect(&options, &RequestCounts::default()).await
     }
@@ -191,9 +205,30 @@ contexts:
     async fn a_kubeconfig_that_is_not_there_is_an_error() {
         let options = ConnectOptions {
             kubeconfig: Some("/nowhere/at/all".into()),
-            context: None,
+            ..ConnectOptions::default()
         };
         let error = connect(&options, &RequestCounts::default()).await.err().unwrap();
         assert!(error.to_string().starts_with("kubeconfig: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_server_needs_no_kubeconfig() {
+        let connected = |url: &str| {
+            let server = Some(url.to_owned());
+            let options = ConnectOptions {
+                server,
+                ..ConnectOptions::default()
+            };
+            async move { connect(&options, &RequestCounts::default()).await }
+        };
+        let connection = connected("http://127.0.0.1:8001").await.unwrap();
+        assert_eq!(
+            (connection.namespace.as_str(), connection.server.as_str()),
+            ("default", "http://127.0.0.1:8001/")
+        );
+        for url in ["127.0.0.1:8001", "/api", ""] {
+            let error = connected(url).await.err().unwrap();
+            assert!(error.to_string().contains("write http://HOST:PORT"), "{error}");
+        }
     }
 }

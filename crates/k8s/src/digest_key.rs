@@ -102,6 +102,22 @@ impl fmt::Display for Place<'_> {
     }
 }
 
+/// Reads the digest key where there is one, and writes nothing.
+///
+/// # Errors
+/// See [`KeyError`].
+pub async fn read(writer: &Writer, namespace: &Name, name: &Name) -> Result<Option<InstallationKey>, KeyError> {
+    let place = Place { namespace, name };
+    match writer
+        .get(&format!("/api/v1/namespaces/{namespace}/secrets/{name}"))
+        .await
+    {
+        Ok(answer) => found(&parse(&answer, &place)?, &place),
+        Err(WriteError::Gone) => Ok(None),
+        Err(error) => Err(failed("get", error, &place)),
+    }
+}
+
 /// Reads the digest key, or makes it where there is none. Of several that make it at once, one wins and all use its key.
 ///
 /// # Errors

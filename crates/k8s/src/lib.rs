@@ -10,8 +10,10 @@
 
 pub mod client;
 pub mod digest_key;
+pub mod event;
 pub mod lean;
 pub mod lease;
+mod random;
 pub mod request;
 pub mod watch;
 pub mod write;

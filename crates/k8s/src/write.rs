@@ -193,6 +193,16 @@ impl Writer {
         self.call(Request::get(path), Vec::new()).await
     }
 
+    /// The uid of the object at `path`, if it can be read.
+    pub(crate) async fn uid(&self, path: &str) -> Option<String> {
+        let answer = self
+            .call(Request::get(path).header(ACCEPT, METADATA), Vec::new())
+            .await
+            .ok()?;
+        let object: Value = serde_json::from_slice(&answer).ok()?;
+        object["metadata"]["uid"].as_str().map(str::to_owned)
+    }
+
     /// Merges into the object at `path`.
     pub(crate) async fn patch(&self, path: &str, body: &Value, accept: &str) -> Result<Vec<u8>, WriteError> {
         let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))

@@ -1,6 +1,5 @@
 //! Delays that grow while things fail.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 /// Doubles from the first delay to the last; each is cut by up to half, so that many clients spread.
@@ -41,9 +40,7 @@ impl Backoff {
 
 /// A duration between half of `full` and `full`, at random.
 pub(super) fn spread(full: Duration) -> Duration {
-    // `RandomState` is seeded by the system; a jitter needs no better randomness.
-    let random = RandomState::new().build_hasher().finish() >> 32;
-    let part = u32::try_from(random).unwrap_or(0);
+    let part = u32::try_from(crate::random::number() >> 32).unwrap_or(0);
     full.mul_f64(0.5 + f64::from(part) / f64::from(u32::MAX) / 2.0)
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod digest_key;
+mod event;
 mod lease;
 mod script;
 mod traps;
