@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use afresh_k8s::digest_key::{InstallationKey, KeyError, get_or_create};
+use afresh_k8s::digest_key::{InstallationKey, KeyError, get_or_create, read};
 use afresh_k8s::write::Writer;
 use afresh_model::digest::DigestKey;
 use rstest::rstest;
@@ -58,6 +58,19 @@ async fn the_key_that_is_there_is_used() {
     assert_eq!(found.key.id(), DigestKey::new(&[7; 32]).unwrap().id());
     assert_eq!(found.created, Some(CREATED.parse().unwrap()));
     assert_eq!(script.seen().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_only_reads_the_key_never_makes_it() {
+    let stored = Store::default();
+    let script = server(&stored);
+    let writer = Writer::new(script.client());
+    let (namespace, name) = ("afresh".parse().unwrap(), "afresh-digest-key".parse().unwrap());
+    assert!(read(&writer, &namespace, &name).await.unwrap().is_none());
+    assert!(stored.lock().unwrap().is_none());
+    let made = key(&script).await.unwrap();
+    let found = read(&writer, &namespace, &name).await.unwrap().unwrap();
+    assert_eq!((found.key.id(), found.created), (made.key.id(), made.created));
 }
 
 #[rstest]
