@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use afresh_volume::{AtomicWriter, Change, File, Files, Limits, Method, ReadError, Snapshot, WatchOptions, Watcher};
 
+/// Only so that a missed event is a failure and not a hang.
+const LONG: Option<Duration> = Some(Duration::from_secs(120));
+
 const SWAPS: u32 = 10_000;
 
 /// A set that tells by itself whether it is whole: every file bears the generation, `index` lists all names, and which
@@ -104,7 +107,7 @@ fn readers_at_full_speed_see_whole_sets_only_and_the_last_one() {
 fn follow_to_the_end(mut watcher: Watcher, path: &Path) -> u32 {
     let mut told = 0;
     while number_of(&read_whole(path)) != SWAPS {
-        let event = watcher.wait(None).unwrap().unwrap();
+        let event = watcher.wait(LONG).unwrap().unwrap();
         assert!(matches!(event.change, Change::Changed(_)), "{event:?}");
         told += 1;
     }

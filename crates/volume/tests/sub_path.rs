@@ -6,8 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use afresh_volume::{AtomicWriter, Change, File, Files, ReadError, Snapshot, WatchOptions, Watcher, stale_sub_path};
+
+/// Only so that a missed event is a failure and not a hang.
+const LONG: Option<Duration> = Some(Duration::from_secs(120));
 
 fn swap(dir: &Path, text: &str) {
     let files = ["key", "sub/one", "sub/two"].map(|key| (key.to_owned(), File::new(text)));
@@ -52,7 +56,7 @@ fn in_a_mount_namespace() {
     for name in ["one", "two"] {
         fs::remove_file(old.join(name)).unwrap();
     }
-    let event = watcher.wait(None).unwrap().unwrap();
+    let event = watcher.wait(LONG).unwrap().unwrap();
     assert!(
         matches!(event.change, Change::Changed(_)) && *event.path == *sub,
         "{event:?}"
@@ -61,7 +65,7 @@ fn in_a_mount_namespace() {
 
     let mut stale = Vec::new();
     while stale.len() < 2 {
-        let event = watcher.wait(None).unwrap().unwrap();
+        let event = watcher.wait(LONG).unwrap().unwrap();
         assert_eq!(event.change, Change::Stale, "{event:?}");
         stale.push(event.path.to_path_buf());
     }
