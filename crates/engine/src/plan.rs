@@ -122,6 +122,9 @@ pub struct Delta {
     pub to: Digest,
 }
 
+/// How far, in seconds, the controller's clock may be ahead of the API server's. Erring costs one look at the pods.
+const CLOCK_SKEW: i64 = 60;
+
 /// Compares and decides.
 #[must_use]
 pub fn plan<O: Objects + ?Sized>(view: &View<'_, O>) -> Plan {
@@ -356,7 +359,8 @@ fn adopted<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option
 fn since_responsible<O: Objects + ?Sized>(view: &View<'_, O>, tracked: &Tracked) -> bool {
     let workload = view.workload;
     let from = match (&workload.record, workload.created, view.context.installed) {
-        (Some(record), _, _) => record.at,
+        // Our own clock wrote this one, the API server's the others.
+        (Some(record), _, _) => UnixSeconds(record.at.0.saturating_sub(CLOCK_SKEW)),
         (None, Some(created), Some(installed)) if created >= installed => created,
         _ => return false,
     };

@@ -1,0 +1,168 @@
+//! Carrying out commands: the only writes to workloads and pods.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use afresh_engine::engine::{Action, Command, Job, Outcome};
+use afresh_engine::evidence::Pods;
+use afresh_engine::time::Millis;
+use afresh_engine::touch::{self, Pod, Touch};
+use afresh_k8s::lean::{LeanPodMeta, LeanWorkload};
+use afresh_k8s::write::{WriteError, Writer};
+use afresh_model::annotation::{APPLIED, CONFIG, TOUCHED};
+use afresh_model::digest::Digest;
+use afresh_model::name::{Name, WorkloadKey};
+use afresh_model::policy::Reload;
+use afresh_model::record::Record;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Clock;
+use crate::limit::Limit;
+
+/// Pods touched in one pass, so that a newer change does not wait behind thousands of touches for an older one.
+const PASS: usize = 100;
+/// Touches sent at once.
+const TOUCHES: usize = 8;
+
+/// What acting needs.
+pub(crate) struct Actor {
+    pub(crate) writer: Writer,
+    pub(crate) limit: Limit,
+    pub(crate) touch_again: Vec<Duration>,
+    pub(crate) default_reload: Reload,
+    pub(crate) dry_run: bool,
+    pub(crate) clock: Clock,
+}
+
+/// What came of a command.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) job: Job,
+    pub(crate) key: WorkloadKey,
+    pub(crate) word: &'static str,
+    pub(crate) cause: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) took: Duration,
+    pub(crate) since: Option<Millis>,
+    pub(crate) touched: usize,
+}
+
+/// Carries out one command. Not a moment after `until`, when another replica may lead.
+pub(crate) async fn act(actor: Arc<Actor>, command: Command, until: Instant) -> Done {
+    let started = Instant::now();
+    let word = command.action.word();
+    let outcome = match timeout_at(until, actor.carry_out(&command)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Outcome::Abandoned,
+    };
+    let touched = if let Outcome::Touched { touched, .. } = outcome { touched } else { 0 };
+    let Command { job, key, cause, since, .. } = command;
+    Done { job, key, word, cause, outcome, took: started.elapsed(), since, touched }
+}
+
+impl Actor {
+    async fn carry_out(&self, command: &Command) -> Outcome {
+        let result = match &command.action {
+            _ if self.dry_run && !matches!(command.action, Action::LookAtPods { .. }) => return pretend(&command.action),
+            Action::Record(record) => self.patch(command, record_body(record)).await,
+            Action::Roll(record, config) => self.patch(command, roll_body(record, *config)).await,
+            Action::Touch { selector, files } => self.touch(command, selector, *files).await,
+            Action::LookAtPods { selector } => self.look(command, selector).await,
+        };
+        result.unwrap_or_else(|error| outcome(&error))
+    }
+
+    async fn patch(&self, command: &Command, body: Value) -> Result<Outcome, WriteError> {
+        match self.writer.patch_workload(&command.key, &command.uid, body).await {
+            Ok(LeanWorkload { key, observed, .. }) => {
+                Ok(Outcome::Written(observed.read(key.kind, self.default_reload).workload.map(Box::new)))
+            }
+            Err(WriteError::Unreadable(_)) => Ok(Outcome::Written(None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn look(&self, command: &Command, selector: &str) -> Result<Outcome, WriteError> {
+        let pods = self.writer.list_pods(&command.key.namespace, selector).await?;
+        let staying = pods.iter().filter(|pod| !pod.deleting);
+        Ok(Outcome::Pods(Pods::of(staying.filter_map(|pod| pod.created))))
+    }
+
+    async fn touch(&self, command: &Command, selector: &str, files: Digest) -> Result<Outcome, WriteError> {
+        let pods: Vec<Pod> = if selector.is_empty() {
+            vec![itself(self.writer.get_workload(&command.key).await?)]
+        } else {
+            let all = self.writer.list_pods(&command.key.namespace, selector).await?;
+            all.into_iter().filter(|pod| !pod.deleting).map(target).collect()
+        };
+        let now = self.clock.now().wall;
+        let mut pass = touch::pass(&pods, files, &self.touch_again, now);
+        if pass.now.len() > PASS {
+            pass.now.truncate(PASS);
+            pass.again = Some(now);
+        }
+        let namespace = &command.key.namespace;
+        let each = pass.now.into_iter().map(|touch| self.touch_one(namespace, touch));
+        let mut touches = futures::stream::iter(each).buffer_unordered(TOUCHES);
+        let (mut touched, mut failed) = (0, None);
+        while let Some(result) = touches.next().await {
+            match result {
+                Ok(()) => touched += 1,
+                Err(WriteError::Gone) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        drop(touches);
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(Outcome::Touched { touched, again: pass.again }),
+        }
+    }
+
+    async fn touch_one(&self, namespace: &Name, touch: Touch) -> Result<(), WriteError> {
+        self.limit.wait().await;
+        self.writer.touch_pod(namespace, &touch.pod, &touch.uid, &touch.value).await.map(drop)
+    }
+}
+
+fn target(pod: LeanPodMeta) -> Pod {
+    Pod { name: pod.key.name, uid: pod.uid, created: pod.created, touched: pod.touched }
+}
+
+/// A Pod that is a workload of its own.
+fn itself(pod: LeanWorkload) -> Pod {
+    let LeanWorkload { key, mut observed, .. } = pod;
+    let touched = observed.annotations.remove(TOUCHED).map(Into::into);
+    Pod { name: key.name, uid: observed.uid, created: observed.created, touched }
+}
+
+fn record_body(record: &Record) -> Value {
+    json!({"metadata": {"annotations": {APPLIED: record.to_string()}}})
+}
+
+/// The action and its record in one patch: there is no moment at which only one of them is true.
+fn roll_body(record: &Record, config: Digest) -> Value {
+    json!({
+        "metadata": {"annotations": {APPLIED: record.to_string()}},
+        "spec": {"template": {"metadata": {"annotations": {CONFIG: config.to_string()}}}},
+    })
+}
+
+fn pretend(action: &Action) -> Outcome {
+    match action {
+        Action::Touch { .. } => Outcome::Touched { touched: 0, again: None },
+        _ => Outcome::Written(None),
+    }
+}
+
+fn outcome(error: &WriteError) -> Outcome {
+    let failed = |after, denied| Outcome::Failed { after, denied, message: error.to_string() };
+    match error {
+        WriteError::Gone => Outcome::Gone,
+        WriteError::Throttled { retry_after, .. } => failed(Some(*retry_after), false),
+        WriteError::Denied(_) => failed(None, true),
+        _ => failed(None, false),
+    }
+}

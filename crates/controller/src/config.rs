@@ -1,0 +1,100 @@
+//! What an operator chose, checked.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use afresh_engine::lease::Terms;
+use afresh_model::name::{Name, WorkloadKind};
+use afresh_model::policy::Reload;
+
+/// Everything there is to choose about a controller.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Only these namespaces, each with watches of its own; empty is all, with one watch per kind.
+    pub namespaces: BTreeSet<Name>,
+    /// A label selector on Namespaces; only where `namespaces` is empty.
+    pub namespace_selector: Option<String>,
+    /// Never these namespaces.
+    pub exclude_namespaces: BTreeSet<Name>,
+    /// A label selector on config objects; others never trigger anything.
+    pub selector: Option<String>,
+    /// What counts for workloads whose annotations say nothing.
+    pub default_reload: Reload,
+    /// The kinds of workload to keep current.
+    pub kinds: BTreeSet<WorkloadKind>,
+    /// Decide and report, write nothing.
+    pub dry_run: bool,
+    /// The quiet time that ends a burst.
+    pub settle: Duration,
+    /// How many workloads may be mid-rollout at once; 0 is no limit.
+    pub max_rolling: usize,
+    /// After this a rollout no longer counts towards `max_rolling`.
+    pub rollout_timeout: Duration,
+    /// Touches per second, over all pods.
+    pub touch_qps: u32,
+    /// When after its first touch a pod is touched again, in growing order.
+    pub touch_again: Vec<Duration>,
+    /// How many actions may be under way at once.
+    pub concurrency: usize,
+    /// The longest a call to the API server may take.
+    pub call_timeout: Duration,
+    /// Fetch lists as streams (KEP-3157) where the server can.
+    pub streaming_lists: bool,
+    /// Where the Secret with the digest key lives.
+    pub digest_key: SecretName,
+    /// Leader election; `None` acts at once and alone.
+    pub leader: Option<LeaderConfig>,
+    /// Where metrics, health and state are served; `None` is nowhere.
+    pub metrics_addr: Option<SocketAddr>,
+    /// A name for this process, in Events and the Lease.
+    pub identity: String,
+}
+
+/// A Secret by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretName {
+    /// Its namespace.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+}
+
+/// The Lease that decides who leads.
+#[derive(Debug, Clone)]
+pub struct LeaderConfig {
+    /// The Lease's namespace.
+    pub namespace: Name,
+    /// The Lease's name.
+    pub name: Name,
+    /// Its times.
+    pub terms: Terms,
+}
+
+impl Config {
+    /// The defaults of `afresh controller`, in the given namespace: all namespaces, alone, nothing served.
+    #[must_use]
+    pub fn new(namespace: Name, digest_key: Name) -> Self {
+        Self {
+            namespaces: BTreeSet::new(),
+            namespace_selector: None,
+            exclude_namespaces: BTreeSet::new(),
+            selector: None,
+            default_reload: Reload::Off,
+            kinds: WorkloadKind::ALL.into(),
+            dry_run: false,
+            settle: Duration::from_millis(200),
+            max_rolling: 0,
+            rollout_timeout: Duration::from_secs(600),
+            touch_qps: 50,
+            touch_again: vec![Duration::from_secs(2), Duration::from_secs(65)],
+            concurrency: 16,
+            call_timeout: Duration::from_secs(10),
+            streaming_lists: true,
+            digest_key: SecretName { namespace, name: digest_key },
+            leader: None,
+            metrics_addr: None,
+            identity: "afresh".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The watches, merged into one stream of facts.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use afresh_engine::index::{Source, SourceKind};
+use afresh_k8s::lean::{
+    LeanConfigMap, LeanDaemonSet, LeanDeployment, LeanNamespace, LeanPod, LeanSecret, LeanStatefulSet, LeanWorkload,
+    Undecodable, Watched,
+};
+use afresh_k8s::watch::{Event, InitialList, WatchFailure, WatchOptions, WatchStatus, watch};
+use afresh_model::digest::DigestKey;
+use afresh_model::name::{ConfigKey, ConfigKind, Name, WorkloadKey, WorkloadKind};
+use afresh_model::object::ConfigObject;
+use afresh_model::policy::Problem;
+use futures::StreamExt as _;
+use futures::stream::{BoxStream, SelectAll};
+use kube::Client;
+
+use crate::config::Config;
+
+/// What a watch tells, in the engine's terms.
+#[derive(Debug)]
+pub(crate) enum Fact {
+    /// A list begins.
+    Begin,
+    /// The list is complete.
+    Synced,
+    /// Listed or changed.
+    Is(Thing, bool),
+    /// Gone.
+    Gone(Key),
+    /// Cannot be read.
+    Undecodable(Undecodable),
+    /// The watch has trouble.
+    Failed(WatchFailure),
+}
+
+/// A thing that is watched.
+#[derive(Debug)]
+pub(crate) enum Thing {
+    Object(ConfigKey, ConfigObject, Option<Problem>),
+    Workload(Box<LeanWorkload>),
+    Pod(Box<LeanPod>),
+    Namespace(Name),
+}
+
+/// The name of a thing that is gone.
+#[derive(Debug)]
+pub(crate) enum Key {
+    Object(ConfigKey),
+    Workload(WorkloadKey),
+    Namespace(Name),
+}
+
+/// One watch among the others.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    pub(crate) source: Source,
+    pub(crate) status: WatchStatus,
+}
+
+/// All facts, from all watches.
+pub(crate) type Feed = SelectAll<BoxStream<'static, (usize, Fact)>>;
+
+/// Kinds whose pods are watched through them, not one by one.
+const POD_OWNERS: [&str; 3] = ["ReplicaSet", "StatefulSet", "DaemonSet"];
+
+/// Helm keeps each release in a Secret of up to a megabyte that no pod uses.
+const NO_RELEASES: &str = "type!=helm.sh/release.v1";
+
+/// Begins every watch that the configuration asks for.
+pub(crate) fn start(client: &Client, config: &Config, key: &DigestKey) -> (Feed, Vec<Watch>) {
+    let mut builder = Builder { client, config, key: Arc::new(key.clone()), feed: Feed::new(), watches: Vec::new() };
+    let everywhere = [None];
+    let named: Vec<Option<Name>> = config.namespaces.iter().cloned().map(Some).collect();
+    for namespace in if named.is_empty() { &everywhere[..] } else { &named } {
+        builder.namespace(namespace.as_ref());
+    }
+    if config.namespace_selector.is_some() {
+        builder.namespaces();
+    }
+    (builder.feed, builder.watches)
+}
+
+struct Builder<'a> {
+    client: &'a Client,
+    config: &'a Config,
+    key: Arc<DigestKey>,
+    feed: Feed,
+    watches: Vec<Watch>,
+}
+
+impl Builder<'_> {
+    fn namespace(&mut self, namespace: Option<&Name>) {
+        let objects = self.config.selector.clone();
+        self.add::<LeanConfigMap>(SourceKind::Config(ConfigKind::ConfigMap), namespace, objects.clone(), None, |lean| {
+            let (key, object, problem) = lean.into_object();
+            Some(Thing::Object(key, object, problem))
+        });
+        let key = self.key.clone();
+        let fields = Some(NO_RELEASES.to_owned());
+        self.add::<LeanSecret>(SourceKind::Config(ConfigKind::Secret), namespace, objects, fields, move |lean| {
+            let (key, object, problem) = lean.into_object(&key);
+            Some(Thing::Object(key, object, problem))
+        });
+        for kind in self.config.kinds.clone() {
+            let source = SourceKind::Workload(kind);
+            let workload = |lean: LeanWorkload| Some(Thing::Workload(Box::new(lean)));
+            match kind {
+                WorkloadKind::Deployment => {
+                    self.add::<LeanDeployment>(source, namespace, None, None, move |lean| workload(lean.into()));
+                }
+                WorkloadKind::StatefulSet => {
+                    self.add::<LeanStatefulSet>(source, namespace, None, None, move |lean| workload(lean.into()));
+                }
+                WorkloadKind::DaemonSet => {
+                    self.add::<LeanDaemonSet>(source, namespace, None, None, move |lean| workload(lean.into()));
+                }
+                WorkloadKind::Pod => {
+                    let alive = "status.phase!=Succeeded,status.phase!=Failed".to_owned();
+                    self.add::<LeanPod>(source, namespace, None, Some(alive), |lean| {
+                        let owned = lean.owner.as_ref().is_some_and(|owner| POD_OWNERS.contains(&&*owner.kind));
+                        (!owned).then(|| Thing::Pod(Box::new(lean)))
+                    });
+                }
+            }
+        }
+    }
+
+    fn namespaces(&mut self) {
+        let labels = self.config.namespace_selector.clone();
+        self.add::<LeanNamespace>(SourceKind::Namespaces, None, labels, None, |lean| Some(Thing::Namespace(lean.name)));
+    }
+
+    fn add<K: Watched>(
+        &mut self,
+        kind: SourceKind,
+        namespace: Option<&Name>,
+        labels: Option<String>,
+        fields: Option<String>,
+        read: impl Fn(K) -> Option<Thing> + Send + Sync + 'static,
+    ) {
+        let source = Source { kind, namespace: namespace.cloned() };
+        let initial = if self.config.streaming_lists { InitialList::Streaming } else { InitialList::Paged(InitialList::PAGE) };
+        let options =
+            WatchOptions { namespace: namespace.cloned(), labels, fields, initial, ..WatchOptions::default() };
+        let status = WatchStatus::new();
+        let number = self.watches.len();
+        let excluded: BTreeSet<Name> = self.config.exclude_namespaces.clone();
+        let events = watch::<K>(self.client.clone(), options, status.clone());
+        let facts = events.filter_map(move |event| {
+            let fact = fact(event, &read).filter(|fact| !fact.is_in(&excluded));
+            std::future::ready(fact.map(|fact| (number, fact)))
+        });
+        self.feed.push(facts.boxed());
+        self.watches.push(Watch { source, status });
+    }
+}
+
+fn fact<K: Watched>(event: Event<K>, read: &impl Fn(K) -> Option<Thing>) -> Option<Fact> {
+    match event {
+        Event::Begin => Some(Fact::Begin),
+        Event::Synced => Some(Fact::Synced),
+        Event::Listed(lean) => read(lean).map(|thing| Fact::Is(thing, false)),
+        Event::Applied(lean) => read(lean).map(|thing| Fact::Is(thing, true)),
+        Event::Deleted(lean) => read(lean).map(|thing| Fact::Gone(thing.key())),
+        Event::Undecodable(what) => Some(Fact::Undecodable(what)),
+        Event::Failed(failure) => Some(Fact::Failed(failure)),
+    }
+}
+
+impl Thing {
+    fn key(self) -> Key {
+        match self {
+            Self::Object(key, ..) => Key::Object(key),
+            Self::Workload(lean) => Key::Workload(lean.key),
+            Self::Pod(lean) => Key::Workload(lean.key),
+            Self::Namespace(name) => Key::Namespace(name),
+        }
+    }
+}
+
+impl Fact {
+    fn is_in(&self, namespaces: &BTreeSet<Name>) -> bool {
+        if namespaces.is_empty() {
+            return false;
+        }
+        match self {
+            Self::Is(Thing::Object(key, ..), _) | Self::Gone(Key::Object(key)) => namespaces.contains(&key.namespace),
+            Self::Is(Thing::Workload(lean), _) => namespaces.contains(&lean.key.namespace),
+            Self::Is(Thing::Pod(lean), _) => namespaces.contains(&lean.key.namespace),
+            Self::Is(Thing::Namespace(name), _) | Self::Gone(Key::Namespace(name)) => namespaces.contains(name),
+            Self::Gone(Key::Workload(key)) => namespaces.contains(&key.namespace),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! From a configuration to a running controller, and to its end.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use afresh_engine::Engine;
+use afresh_engine::engine::Settings;
+use afresh_engine::plan::Context;
+use afresh_k8s::digest_key::{self, InstallationKey, KeyError};
+use afresh_k8s::lease::LeaseClient;
+use afresh_k8s::write::Writer;
+use futures::stream::{self, BoxStream, FuturesUnordered};
+use futures::{StreamExt as _, future};
+use kube::Client;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use crate::act::Actor;
+use crate::admin::{self, Answer, Asked, Question};
+use crate::clock::Clock;
+use crate::config::{Config, LeaderConfig};
+use crate::feed;
+use crate::leader::{self, Term};
+use crate::limit::Limit;
+use crate::metrics::Metrics;
+use crate::herald::Recorder;
+use crate::reconcile::Controller;
+use crate::scope::Namespaces;
+
+/// Facts taken in before the other branches have their turn: a list of thousands must not starve a lease.
+const BATCH: usize = 64;
+/// Actions under way get so long to end at shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+/// And so long the last Events and the Lease.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Between two attempts to read the digest key.
+const KEY_RETRY: Duration = Duration::from_secs(2);
+
+/// Why a controller could not begin.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The metrics address.
+    #[error("cannot listen on the metrics address {address}: {source}; choose another with --metrics-addr")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The digest key.
+    #[error("cannot use the digest key: {0}")]
+    DigestKey(#[from] KeyError),
+}
+
+/// Runs until `shutdown` is ready: then actions under way are finished, the last Events sent and the Lease given up.
+/// Dropping the future is a crash: nothing goes on, and the next one picks up what was left.
+///
+/// # Errors
+/// Only at the start: see [`RunError`]. Later trouble is logged, counted and retried for ever.
+pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+    let mut shutdown = pin!(shutdown);
+    let (ask, mut questions) = mpsc::channel::<Asked>(16);
+    let mut admin = match config.metrics_addr {
+        Some(address) => {
+            let listener = admin::listen(address).await.map_err(|source| RunError::Listen { address, source })?;
+            future::Either::Left(Box::pin(admin::serve(listener, ask.clone())))
+        }
+        None => future::Either::Right(future::pending()),
+    };
+    let key = tokio::select! {
+        key = installation_key(&client, &config) => key?,
+        never = &mut admin => match never {},
+        () = answer_while_starting(&mut questions) => return Ok(()),
+        () = &mut shutdown => return Ok(()),
+    };
+    let clock = Clock::start();
+    let (mut feed, watches) = feed::start(&client, &config, &key.key);
+    let mut terms = terms(&client, &config, clock);
+    let mut controller = controller(client.clone(), &config, &key, clock, watches);
+    loop {
+        let alarm = controller.alarm();
+        tokio::select! {
+            () = &mut shutdown => break,
+            never = &mut admin => match never {},
+            Some((question, reply)) = questions.recv() => {
+                let _ = reply.send(controller.answer(question));
+            }
+            Some(term) = terms.next() => controller.lead(term),
+            Some(done) = controller.actions.next(), if !controller.actions.is_empty() => controller.finish(done),
+            Some((watch, fact)) = feed.next() => {
+                controller.learn(watch, fact);
+                for _ in 0..BATCH {
+                    match future::FutureExt::now_or_never(feed.next()) {
+                        Some(Some((watch, fact))) => controller.learn(watch, fact),
+                        _ => break,
+                    }
+                }
+            }
+            () = async { sleep_until(alarm.unwrap_or_else(tokio::time::Instant::now)).await }, if alarm.is_some() => {}
+        }
+        controller.keep_term();
+        controller.begin_actions();
+    }
+    drop(terms);
+    end(&client, &config, controller).await;
+    Ok(())
+}
+
+fn controller(
+    client: Client,
+    config: &Config,
+    key: &InstallationKey,
+    clock: Clock,
+    watches: Vec<feed::Watch>,
+) -> Controller {
+    let context = Context { key: key.key.id(), installed: key.created, partial: config.selector.is_some() };
+    let settings = Settings {
+        context,
+        settle: config.settle,
+        max_rolling: config.max_rolling,
+        rollout_timeout: config.rollout_timeout,
+        concurrency: config.concurrency.max(1),
+        dry_run: config.dry_run,
+    };
+    let namespaces = Namespaces::new(config);
+    let mut engine = Engine::new(settings, watches.iter().map(|watch| watch.source.clone()));
+    engine.set_scope(namespaces.scope(), clock.now());
+    let actor = Actor {
+        writer: Writer::new(client.clone()).with_limit(config.call_timeout),
+        limit: Limit::per_second(config.touch_qps),
+        touch_again: config.touch_again.clone(),
+        default_reload: config.default_reload,
+        dry_run: config.dry_run,
+        clock,
+    };
+    Controller {
+        engine,
+        actor: Arc::new(actor),
+        actions: FuturesUnordered::new(),
+        watches,
+        namespaces,
+        term: Term::Standby,
+        recorder: Recorder::new(client, config.identity.clone()),
+        metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
+        clock,
+        default_reload: config.default_reload,
+        identity: config.identity.clone(),
+    }
+}
+
+fn terms(client: &Client, config: &Config, clock: Clock) -> BoxStream<'static, Term> {
+    match &config.leader {
+        Some(leader) => leader::follow(lease(client, leader), config.identity.clone(), leader.terms, clock).boxed(),
+        None => stream::once(future::ready(Term::Alone)).chain(stream::pending()).boxed(),
+    }
+}
+
+/// The Lease, with calls short enough that a few fit into a term.
+fn lease(client: &Client, config: &LeaderConfig) -> LeaseClient {
+    let writer = Writer::new(client.clone()).with_limit(config.terms.renew_deadline / 3);
+    LeaseClient::new(writer, config.namespace.clone(), config.name.clone())
+}
+
+/// Reads the digest key; waits for a server that does not answer, gives up where waiting cannot help.
+async fn installation_key(client: &Client, config: &Config) -> Result<InstallationKey, KeyError> {
+    let (writer, name) = (Writer::new(client.clone()), &config.digest_key);
+    loop {
+        match digest_key::get_or_create(&writer, &name.namespace, &name.name).await {
+            Err(error @ (KeyError::Call { .. } | KeyError::Contended(_))) => {
+                tracing::warn!("{error}; it is tried again");
+                sleep(KEY_RETRY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Never ends while somebody can ask.
+async fn answer_while_starting(questions: &mut mpsc::Receiver<Asked>) {
+    while let Some((question, reply)) = questions.recv().await {
+        let healthy = question == Question::Live;
+        let _ = reply.send(Answer { healthy, body: "waiting for the API server\n".into() });
+    }
+}
+
+async fn end(client: &Client, config: &Config, mut controller: Controller) {
+    tracing::info!(under_way = controller.actions.len(), "stopping");
+    let drained = timeout(DRAIN, async {
+        while let Some(done) = controller.actions.next().await {
+            controller.finish(done);
+        }
+    });
+    if drained.await.is_err() {
+        tracing::warn!(left = controller.actions.len(), "actions did not end in time; the next leader does them again");
+    }
+    drop(controller.actions);
+    let goodbye = async {
+        controller.recorder.flush().await;
+        if let Some(leader) = &config.leader {
+            if let Err(error) = leader::release(&lease(client, leader), &config.identity).await {
+                tracing::warn!("could not give up the lease: {error}");
+            }
+        }
+    };
+    let _ = timeout(FAREWELL, goodbye).await;
+}
