@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use afresh_testbed_host::{self as host, Program};
 use anyhow::{Context, Result, bail};
 
-use crate::{command, namespaces, setup};
+use crate::{command, namespaces, setup, tests};
 
 /// `cargo xtask kubectl ARGS..`.
 pub(crate) fn kubectl(arguments: &[String]) -> Result<ExitCode> {
@@ -27,13 +27,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     setup::run()?;
     let mut build = command::cargo(&["build", "--package", "afresh-testbed", "--example", "cluster"])?;
     command::run(&mut build)?;
-    let example = crate::tests::target_directory()?.join("debug/examples/cluster");
+    let example = tests::target_directory()?.join("debug/examples/cluster");
     let outside = namespaces::Outside::make();
     let mut run = if with_node {
         outside.command(example)
     } else {
         Command::new(example)
     };
+    // Not where others look: process ids inside are none outside, so nobody could tell whether the owner still runs.
+    run.env(host::ENV_STATE, tests::fresh_state(&tests::state_base()?, "cluster")?);
     Ok(namespaces::exit_code(
         run.args(arguments).status().context("could not start the cluster")?,
     ))

@@ -1,5 +1,6 @@
 //! Process, mount and network namespaces: whatever runs in them, nothing of it is left when they end.
 
+use std::env;
 use std::ffi::OsStr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command;
 use crate::leftovers::Cgroup;
+use crate::tests;
 
 const SCRIPT: &str = include_str!("namespaces.sh");
 
@@ -97,11 +99,11 @@ pub(crate) fn isolated(arguments: &[String]) -> Result<ExitCode> {
         bail!("no namespaces can be made here: {reason}");
     }
     let outside = Outside::make();
-    let status = outside
-        .command(program)
-        .args(rest)
-        .status()
-        .context("could not start unshare")?;
+    let mut command = outside.command(program);
+    if env::var_os(host::ENV_STATE).is_none() {
+        command.env(host::ENV_STATE, tests::fresh_state(&tests::state_base()?, "isolated")?);
+    }
+    let status = command.args(rest).status().context("could not start unshare")?;
     Ok(exit_code(status))
 }
 

@@ -100,7 +100,7 @@ fn run_selected(selection: &Selection, summary: &mut Summary) -> Result<()> {
     let runner = Runner {
         filters: &selection.filters,
         isolated,
-        state: target_directory()?.join("testbed"),
+        state: state_base()?,
     };
     for binary in &binaries {
         runner.run(binary, summary)?;
@@ -161,9 +161,14 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
         .context("cargo metadata names no target directory")
 }
 
-/// A directory of its own for this run of a test binary, so that two runs do not disturb each other. Those of runs that
-/// are over are removed: only the last run's logs are kept.
-fn fresh_state(base: &Path, name: &str) -> Result<PathBuf> {
+/// Below here is what clusters leave: their logs.
+pub(crate) fn state_base() -> Result<PathBuf> {
+    Ok(target_directory()?.join("testbed"))
+}
+
+/// A directory of its own for the clusters of one command of this run, so that two runs do not disturb each other. Those
+/// of runs that are over are removed: only the last run's logs are kept.
+pub(crate) fn fresh_state(base: &Path, name: &str) -> Result<PathBuf> {
     let owner_is_gone = |entry: &fs::DirEntry| {
         let entry = entry.file_name().to_string_lossy().into_owned();
         let pid = entry

@@ -345,11 +345,8 @@ impl Cluster {
     /// Past libtest's capture, because how long a start takes matters to everyone who runs the tests.
     fn announce(&self, took: Duration) {
         let (flavour, root) = (self.flavour.name(), self.state.root.display());
-        let _ = writeln!(
-            std::io::stderr(),
-            "testbed: {flavour} up in {:.1} s ({root})",
-            took.as_secs_f64()
-        );
+        let line = format!("testbed: {flavour} up in {:.1} s ({root})\n", took.as_secs_f64());
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }
 
