@@ -35,6 +35,34 @@ pub(crate) fn to_shown(resource: &Resource, stored: &Value) -> Value {
     value
 }
 
+/// A stored object as it is answered: with the zero values that the real server writes out.
+pub(crate) fn to_answered(resource: &Resource, stored: &Value) -> Value {
+    let mut value = to_shown(resource, stored);
+    let zeroes: &[(&str, Value)] = match (resource.is_new_event(), resource.storage().as_ref()) {
+        (true, _) => &[
+            ("eventTime", Value::Null),
+            ("deprecatedFirstTimestamp", Value::Null),
+            ("deprecatedLastTimestamp", Value::Null),
+            ("deprecatedSource", json!({})),
+        ],
+        (_, "events") => &[
+            ("eventTime", Value::Null),
+            ("firstTimestamp", Value::Null),
+            ("lastTimestamp", Value::Null),
+            ("source", json!({})),
+            ("reportingComponent", json!("")),
+            ("reportingInstance", json!("")),
+        ],
+        _ => &[],
+    };
+    for (field, zero) in zeroes {
+        if value.get(*field).is_none() {
+            value[*field] = zero.clone();
+        }
+    }
+    value
+}
+
 fn rename(value: &mut Value, direction: impl Fn((&'static str, &'static str)) -> (&'static str, &'static str)) {
     for names in RENAMED {
         let (from, to) = direction(names);

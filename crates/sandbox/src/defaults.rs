@@ -21,6 +21,9 @@ pub(crate) fn fill(resource: &Resource, value: &mut Value) {
             template(value, &["spec", "jobTemplate", "spec", "template"]);
             object::default(value, &["spec", "concurrencyPolicy"], json!("Allow"));
             object::default(value, &["spec", "suspend"], json!(false));
+            object::default(value, &["spec", "failedJobsHistoryLimit"], json!(1));
+            object::default(value, &["spec", "successfulJobsHistoryLimit"], json!(3));
+            object::default(value, &["spec", "jobTemplate", "metadata"], json!({}));
         }
         _ => {}
     }
@@ -89,6 +92,8 @@ fn template(value: &mut Value, path: &[&str]) {
     let mut spec = object::at(value, &spec_path).cloned().unwrap_or_else(|| json!({}));
     pod_spec(&mut spec);
     object::set(value, &spec_path, spec);
+    let metadata: Vec<_> = path.iter().copied().chain(["metadata"]).collect();
+    object::default(value, &metadata, json!({}));
 }
 
 fn pod_spec(spec: &mut Value) {

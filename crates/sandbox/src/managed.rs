@@ -15,6 +15,8 @@ pub(crate) struct Manager<'a> {
     pub(crate) api_version: &'a str,
     pub(crate) subresource: &'a str,
     pub(crate) time: &'a str,
+    /// Whether `status` can only be changed through the status subresource.
+    pub(crate) has_status: bool,
 }
 
 /// Metadata that the server keeps itself and nobody owns.
@@ -33,7 +35,7 @@ const SERVER_METADATA: [&str; 8] = [
 pub(crate) fn record(old: Option<&Value>, new: &mut Value, manager: &Manager<'_>) {
     let empty = Value::Object(Map::new());
     let before = old.unwrap_or(&empty);
-    let (taken, gone) = difference(before, new);
+    let (taken, gone) = difference(before, new, manager);
     let mut entries = object::list(before, &["metadata", "managedFields"]).to_vec();
     for entry in &mut entries {
         let own = is_of(entry, manager);
@@ -48,7 +50,7 @@ pub(crate) fn record(old: Option<&Value>, new: &mut Value, manager: &Manager<'_>
         match entries.iter_mut().find(|entry| is_of(entry, manager)) {
             Some(entry) => {
                 unite(&mut entry["fieldsV1"], &taken);
-                entry["time"] = json!(manager.time);
+                stamp(entry, manager);
             }
             None => entries.push(entry(manager, &taken)),
         }
@@ -59,7 +61,11 @@ pub(crate) fn record(old: Option<&Value>, new: &mut Value, manager: &Manager<'_>
             .and_then(Value::as_object)
             .is_some_and(|fields| !fields.is_empty())
     });
-    object::set(new, &["metadata", "managedFields"], Value::Array(entries));
+    if entries.is_empty() {
+        object::remove(new, &["metadata", "managedFields"]);
+    } else {
+        object::set(new, &["metadata", "managedFields"], Value::Array(entries));
+    }
 }
 
 fn is_of(entry: &Value, manager: &Manager<'_>) -> bool {
@@ -72,24 +78,40 @@ fn is_of(entry: &Value, manager: &Manager<'_>) -> bool {
 fn entry(manager: &Manager<'_>, fields: &Value) -> Value {
     let mut entry = json!({
         "manager": manager.name, "operation": "Update", "apiVersion": manager.api_version,
-        "time": manager.time, "fieldsType": "FieldsV1", "fieldsV1": fields,
+        "fieldsType": "FieldsV1", "fieldsV1": fields,
     });
+    stamp(&mut entry, manager);
     if !manager.subresource.is_empty() {
         entry["subresource"] = json!(manager.subresource);
     }
     entry
 }
 
+fn stamp(entry: &mut Value, manager: &Manager<'_>) {
+    // The real server forgets the time of writes through `scale`.
+    if manager.subresource != "scale" {
+        entry["time"] = json!(manager.time);
+    }
+}
+
 /// The field sets that `new` adds or changes, and that it no longer has.
-fn difference(old: &Value, new: &Value) -> (Value, Value) {
+fn difference(old: &Value, new: &Value, manager: &Manager<'_>) -> (Value, Value) {
     let (mut taken, mut gone) = (Map::new(), Map::new());
     let fields = |value: &Value| value.as_object().cloned().unwrap_or_default();
     let (mut old, mut new) = (fields(old), fields(new));
     for map in [&mut old, &mut new] {
         map.remove("apiVersion");
         map.remove("kind");
+        match manager.subresource {
+            "" if manager.has_status => drop(map.remove("status")),
+            "" | "scale" => {}
+            _ => map.retain(|key, _| key == "metadata" || key == "status"),
+        }
         if let Some(Value::Object(metadata)) = map.get_mut("metadata") {
             metadata.retain(|key, _| !SERVER_METADATA.contains(&key.as_str()));
+            if metadata.is_empty() {
+                map.remove("metadata");
+            }
         }
     }
     compare_maps(&old, &new, "", &mut taken, &mut gone);
@@ -126,7 +148,7 @@ fn compare(
     }
     let (mut sub_taken, mut sub_gone) = (Map::new(), Map::new());
     match (old, new, merge_key(field, parent)) {
-        (Some(Value::Object(before)), Value::Object(after), _) => {
+        (Some(Value::Object(before)), Value::Object(after), _) if !is_atomic(field) => {
             compare_maps(before, after, field, &mut sub_taken, &mut sub_gone);
         }
         (Some(Value::Array(before)), Value::Array(after), Some(key)) => {
@@ -167,15 +189,24 @@ fn compare_lists(
 }
 
 fn element_name(item: &Value, key: &str) -> String {
-    format!("k:{}", json!({key: item.get(key).cloned().unwrap_or(Value::Null)}))
+    let field = |key: &str| item.get(key).cloned().unwrap_or(Value::Null);
+    match key {
+        // This list has a second key for server-side apply.
+        "containerPort" => format!("k:{}", json!({key: field(key), "protocol": field("protocol")})),
+        _ => format!("k:{}", json!({key: field(key)})),
+    }
 }
 
 /// The set of all fields of a value: one leaf for plain values and atomic lists.
 fn whole(value: &Value, field: &str, parent: &str) -> Value {
     match (value, merge_key(field, parent)) {
-        (Value::Object(map), _) => {
+        (Value::Object(map), _) if !is_atomic(field) => {
+            // An empty metadata says nothing; other empty structures are leaves.
+            let said =
+                |(key, v): &(&String, &Value)| *key != "metadata" || v.as_object().is_none_or(|map| !map.is_empty());
             let mut set: Map<_, _> = map
                 .iter()
+                .filter(said)
                 .map(|(key, v)| (format!("f:{key}"), whole(v, key, field)))
                 .collect();
             if is_string_map(field) {
@@ -191,8 +222,28 @@ fn whole(value: &Value, field: &str, parent: &str) -> Value {
             set.insert(".".to_owned(), json!({}));
             Value::Object(set)
         }
+        (Value::Array(items), None) if field == "finalizers" => {
+            let names = items.iter().map(|item| format!("v:{item}")).chain([".".to_owned()]);
+            Value::Object(names.map(|name| (name, json!({}))).collect())
+        }
         _ => json!({}),
     }
+}
+
+/// Structures that are owned as a whole (`x-kubernetes-map-type: atomic`).
+fn is_atomic(field: &str) -> bool {
+    const ATOMIC: [&str; 9] = [
+        "selector",
+        "nodeSelector",
+        "configMapKeyRef",
+        "secretKeyRef",
+        "fieldRef",
+        "resourceFieldRef",
+        "labelSelector",
+        "involvedObject",
+        "regarding",
+    ];
+    ATOMIC.contains(&field)
 }
 
 fn whole_element(item: &Value, field: &str) -> Value {
@@ -242,6 +293,7 @@ mod tests {
             api_version: "v1",
             subresource: "",
             time,
+            has_status: false,
         }
     }
 

@@ -57,9 +57,16 @@ impl Patch {
 }
 
 fn object_patch(patch: &Value) -> Result<&Map<String, Value>, ApiError> {
-    patch
-        .as_object()
-        .ok_or_else(|| ApiError::bad_request("Invalid JSON Patch"))
+    patch.as_object().ok_or_else(|| {
+        let kind = match patch {
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Number(_) => "number",
+            _ => "bool",
+        };
+        let what = format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}");
+        ApiError::bad_request(format!("error decoding patch: {what}"))
+    })
 }
 
 fn merge(target: &mut Value, patch: &Value) {

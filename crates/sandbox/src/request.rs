@@ -208,8 +208,9 @@ fn decoded(text: &str) -> String {
 pub(crate) fn verb(method: &str, has_name: bool, parameters: &Parameters) -> Option<Verb> {
     let watch = matches!(parameters.get("watch"), Some("true" | "1"));
     Some(match (method, has_name) {
-        ("GET", _) if watch => Verb::Watch,
+        // With a name in the path, the real server answers with the object and follows nothing.
         ("GET", true) => Verb::Get,
+        ("GET", false) if watch => Verb::Watch,
         ("GET", false) => Verb::List,
         ("POST", _) => Verb::Create,
         ("PUT", true) => Verb::Update,

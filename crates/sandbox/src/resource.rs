@@ -175,6 +175,12 @@ impl Registry {
             .cloned()
     }
 
+    /// Whether anything is served under a group and version.
+    #[must_use]
+    pub(crate) fn serves(&self, group: &str, version: &str) -> bool {
+        self.resources.keys().any(|(g, v, _)| g == group && v == version)
+    }
+
     /// The resource of a kind, by `apiVersion` and `kind`.
     #[must_use]
     pub(crate) fn by_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {

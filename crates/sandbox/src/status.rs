@@ -14,7 +14,7 @@ pub struct ApiError {
     pub reason: &'static str,
     /// The sentence for people.
     pub message: String,
-    details: Map<String, Value>,
+    details: Option<Map<String, Value>>,
 }
 
 /// One reason why an object is invalid.
@@ -55,6 +55,13 @@ impl Cause {
         )
     }
 
+    /// A value that is none of those allowed.
+    pub(crate) fn unsupported(field: &str, value: &str, allowed: &[&str]) -> Self {
+        let allowed: Vec<_> = allowed.iter().map(|value| format!("{value:?}")).collect();
+        let message = format!("Unsupported value: {value:?}: supported values: {}", allowed.join(", "));
+        Self::new("FieldValueNotSupported", message, field)
+    }
+
     fn new(reason: &'static str, message: String, field: &str) -> Self {
         // The whole object is spelt so (k8s.io/apimachinery, field.Path of an empty name).
         let field = if field.is_empty() {
@@ -70,93 +77,163 @@ impl Cause {
     }
 }
 
-impl ApiError {
-    fn plain(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+/// How an error names what it is about.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    group: &'a str,
+    kind: &'a str,
+}
+
+impl<'a> Subject<'a> {
+    fn plural(resource: &'a Resource) -> Self {
         Self {
-            code,
-            reason,
-            message: message.into(),
-            details: Map::new(),
+            group: &resource.group,
+            kind: &resource.plural,
         }
     }
 
-    fn about(code: u16, reason: &'static str, resource: &Resource, name: &str, message: String) -> Self {
-        let mut error = Self::plain(code, reason, message);
-        error.detail("name", json!(name));
-        if !resource.group.is_empty() {
-            error.detail("group", json!(resource.group));
+    fn kind(resource: &'a Resource) -> Self {
+        Self {
+            group: &resource.group,
+            kind: &resource.kind,
         }
-        error.detail("kind", json!(resource.plural));
+    }
+
+    fn qualified(self) -> String {
+        if self.group.is_empty() {
+            self.kind.to_owned()
+        } else {
+            format!("{}.{}", self.kind, self.group)
+        }
+    }
+}
+
+impl ApiError {
+    fn plain(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            code,
+            reason,
+            message,
+            details: None,
+        }
+    }
+
+    /// The real server writes empty details where a request never reached a resource.
+    fn generic(code: u16, reason: &'static str, message: &str) -> Self {
+        Self {
+            details: Some(Map::new()),
+            ..Self::plain(code, reason, message)
+        }
+    }
+
+    fn about(code: u16, reason: &'static str, subject: Subject<'_>, name: &str, message: String) -> Self {
+        let mut error = Self::plain(code, reason, message);
+        if !name.is_empty() {
+            error.detail("name", json!(name));
+        }
+        if !subject.group.is_empty() {
+            error.detail("group", json!(subject.group));
+        }
+        error.detail("kind", json!(subject.kind));
         error
     }
 
     fn detail(&mut self, key: &str, value: Value) {
-        self.details.insert(key.to_owned(), value);
+        self.details.get_or_insert_default().insert(key.to_owned(), value);
+    }
+
+    fn because(&mut self, causes: &[Cause]) {
+        let cause = |cause: &Cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field});
+        self.detail("causes", causes.iter().map(cause).collect());
     }
 
     pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
-        Self::about(
-            404,
-            "NotFound",
-            resource,
-            name,
-            format!("{} {name:?} not found", resource.qualified()),
-        )
+        let message = format!("{} {name:?} not found", resource.qualified());
+        Self::about(404, "NotFound", Subject::plural(resource), name, message)
     }
 
     pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
-        Self::about(
-            409,
-            "AlreadyExists",
-            resource,
-            name,
-            format!("{} {name:?} already exists", resource.qualified()),
-        )
+        let message = format!("{} {name:?} already exists", resource.qualified());
+        Self::about(409, "AlreadyExists", Subject::plural(resource), name, message)
     }
 
     /// The optimistic lock failed.
     pub(crate) fn modified(resource: &Resource, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
-        Self::conflict(resource, name, why)
+        Self::conflict(Subject::plural(resource), name, why)
     }
 
-    pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
+    /// A replacement that names another incarnation: the storage layer's own words.
+    pub(crate) fn other_incarnation(
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        asked: &str,
+        found: &str,
+    ) -> Self {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{}/{namespace}/{name}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, UID in object meta: {found}",
+            resource.plural
+        );
+        Self::conflict(Subject::plural(resource), name, &why)
+    }
+
+    /// A precondition of a deletion failed; here the real server names the kind instead of the resource.
+    pub(crate) fn precondition(resource: &Resource, name: &str, why: &str) -> Self {
+        Self::conflict(Subject::kind(resource), name, why)
+    }
+
+    fn conflict(subject: Subject<'_>, name: &str, why: &str) -> Self {
         let message = format!(
             "Operation cannot be fulfilled on {} {name:?}: {why}",
-            resource.qualified()
+            subject.qualified()
         );
-        Self::about(409, "Conflict", resource, name, message)
+        Self::about(409, "Conflict", subject, name, message)
     }
 
-    pub(crate) fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
+    /// The namespace is being deleted.
+    pub(crate) fn terminating(resource: &Resource, name: &str, namespace: &str) -> Self {
+        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
         let message = format!("{} {name:?} is forbidden: {why}", resource.qualified());
-        Self::about(403, "Forbidden", resource, name, message)
+        let mut error = Self::about(403, "Forbidden", Subject::plural(resource), name, message);
+        let message = format!("namespace {namespace} is being terminated");
+        error.because(&[Cause::new("NamespaceTerminating", message, "metadata.namespace")]);
+        error
     }
 
     pub(crate) fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Self {
-        let kind = if resource.group.is_empty() {
-            resource.kind.clone()
-        } else {
-            format!("{}.{}", resource.kind, resource.group)
-        };
+        Self::invalid_as(Subject::kind(resource), name, causes)
+    }
+
+    /// A replacement without the version it must bear; here the real server names the resource instead of the kind.
+    pub(crate) fn version_required(resource: &Resource, name: &str) -> Self {
+        let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+        Self::invalid_as(Subject::plural(resource), name, &[cause])
+    }
+
+    /// Parameters of a list or watch that contradict each other.
+    pub(crate) fn list_options(cause: Cause) -> Self {
+        Self::invalid_as(
+            Subject {
+                group: "meta.k8s.io",
+                kind: "ListOptions",
+            },
+            "",
+            &[cause],
+        )
+    }
+
+    fn invalid_as(subject: Subject<'_>, name: &str, causes: &[Cause]) -> Self {
         let sentences: Vec<_> = causes.iter().map(Cause::sentence).collect();
         let list = match sentences.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let mut error = Self::about(
-            422,
-            "Invalid",
-            resource,
-            name,
-            format!("{kind} {name:?} is invalid: {list}"),
-        );
-        error.detail("kind", json!(resource.kind));
-        let causes: Vec<_> = causes
-            .iter()
-            .map(|c| json!({"reason": c.reason, "message": c.message, "field": c.field}))
-            .collect();
-        error.detail("causes", Value::Array(causes));
+        let message = format!("{} {name:?} is invalid: {list}", subject.qualified());
+        let mut error = Self::about(422, "Invalid", subject, name, message);
+        error.because(causes);
         error
     }
 
@@ -164,18 +241,10 @@ impl ApiError {
         Self::plain(400, "BadRequest", message)
     }
 
-    /// A patch that parses but cannot be applied; the real server gives this one no reason-specific details.
+    /// A patch that parses but cannot be applied.
     pub(crate) fn unprocessable(message: impl Into<String>) -> Self {
-        let mut error = Self::plain(
-            422,
-            "Invalid",
-            "the server rejected our request due to an error in our request",
-        );
-        let message: String = message.into();
-        error.detail("causes", json!([]));
-        error.details.clear();
-        error.message = format!("{}: {message}", error.message);
-        error
+        let what = "the server rejected our request due to an error in our request";
+        Self::plain(422, "Invalid", format!("{what}: {}", message.into()))
     }
 
     /// The watch or continue position is older than what is kept.
@@ -186,16 +255,14 @@ impl ApiError {
     pub(crate) fn too_large_version(asked: u64, current: u64) -> Self {
         let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
         let mut error = Self::plain(504, "Timeout", message);
-        error.detail(
-            "causes",
-            json!([{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]),
-        );
+        let cause = json!([{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]);
+        error.detail("causes", cause);
         error.detail("retryAfterSeconds", json!(1));
         error
     }
 
     pub(crate) fn method_not_allowed() -> Self {
-        Self::plain(
+        Self::generic(
             405,
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
@@ -203,12 +270,7 @@ impl ApiError {
     }
 
     pub(crate) fn no_such_path() -> Self {
-        let mut error = Self::plain(404, "NotFound", "the server could not find the requested resource");
-        error.detail(
-            "causes",
-            json!([{"reason": "UnexpectedServerResponse", "message": "404 page not found"}]),
-        );
-        error
+        Self::generic(404, "NotFound", "the server could not find the requested resource")
     }
 
     pub(crate) fn unsupported_media(message: impl Into<String>) -> Self {
@@ -216,8 +278,11 @@ impl ApiError {
     }
 
     pub(crate) fn not_acceptable() -> Self {
-        let message = "only the following media types are accepted: application/json";
-        Self::plain(406, "NotAcceptable", message)
+        Self::generic(
+            406,
+            "NotAcceptable",
+            "406: Not Acceptable\n\nAvailable representations: application/json",
+        )
     }
 
     pub(crate) fn too_large_body(limit: usize) -> Self {
@@ -260,7 +325,7 @@ impl ApiError {
     /// Seconds after which the client may try again, if the error says.
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
-        self.details.get("retryAfterSeconds").and_then(Value::as_u64)
+        self.details.as_ref()?.get("retryAfterSeconds").and_then(Value::as_u64)
     }
 
     /// The `Status` object of this failure.
@@ -270,8 +335,8 @@ impl ApiError {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code,
         });
-        if !self.details.is_empty() {
-            status["details"] = Value::Object(self.details.clone());
+        if let Some(details) = &self.details {
+            status["details"] = Value::Object(details.clone());
         }
         status
     }

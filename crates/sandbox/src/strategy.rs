@@ -13,6 +13,19 @@ use crate::resource::{Generation, Resource};
 pub(crate) enum Door {
     Main,
     Status,
+    /// The number of replicas.
+    Scale,
+}
+
+impl Door {
+    /// The subresource of this door.
+    pub(crate) fn subresource(self) -> &'static str {
+        match self {
+            Self::Main => "",
+            Self::Status => "status",
+            Self::Scale => "scale",
+        }
+    }
 }
 
 /// Normalises a decoded body: nulls and empty maps vanish, `stringData` is folded, defaults are filled in.
@@ -20,8 +33,18 @@ pub(crate) fn decode(resource: &Resource, value: &mut Value) {
     object::tidy(value);
     value["apiVersion"] = json!(resource.api_version());
     value["kind"] = json!(resource.kind);
-    if resource.kind == "Secret" {
-        fold_string_data(value);
+    match resource.kind.as_str() {
+        "Secret" => fold_string_data(value),
+        "DaemonSet" if resource.group == "apps" => object::default(value, &TEMPLATE_GENERATION, json!("1")),
+        "Namespace" => {
+            let name = object::name(value).to_owned();
+            object::set(
+                value,
+                &["metadata", "labels", "kubernetes.io/metadata.name"],
+                json!(name),
+            );
+        }
+        _ => {}
     }
     defaults::fill(resource, value);
 }
@@ -46,14 +69,10 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
         ("", "Namespace") => {
             value["status"] = json!({"phase": "Active"});
             object::set(value, &["spec", "finalizers"], json!(["kubernetes"]));
-            let name = object::name(value).to_owned();
-            object::set(
-                value,
-                &["metadata", "labels", "kubernetes.io/metadata.name"],
-                json!(name),
-            );
         }
-        ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet") => value["status"] = empty_status(resource),
+        ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet") | ("batch", _) => {
+            value["status"] = empty_status(resource);
+        }
         _ => {}
     }
     object::remove(value, &["metadata", "generation"]);
@@ -89,7 +108,7 @@ pub(crate) fn prepare_update(resource: &Resource, door: Door, old: &Value, new: 
         object::copy(new, old, &["metadata", "uid"]);
     }
     match door {
-        Door::Main => {
+        Door::Main | Door::Scale => {
             if resource.status {
                 object::copy(new, old, &["status"]);
             }
@@ -101,6 +120,19 @@ pub(crate) fn prepare_update(resource: &Resource, door: Door, old: &Value, new: 
         Door::Status => keep_all_but_status(resource, old, new),
     }
 }
+
+/// What the server changes after a replacement's fields were recorded, and nobody owns.
+pub(crate) fn finish_update(resource: &Resource, door: Door, old: &Value, new: &mut Value) {
+    if resource.kind == "DaemonSet" && resource.group == "apps" && door == Door::Main {
+        let template = |value: &Value| object::at(value, &["spec", "template"]).cloned();
+        let number: i64 = object::text(old, &TEMPLATE_GENERATION).parse().unwrap_or(0);
+        let number = number + i64::from(template(old) != template(new));
+        object::set(new, &TEMPLATE_GENERATION, json!(number.to_string()));
+    }
+}
+
+/// How `spec.templateGeneration` of former versions lives on.
+const TEMPLATE_GENERATION: [&str; 3] = ["metadata", "annotations", "deprecated.daemonset.template.generation"];
 
 /// The per-kind rules of the `…StatusStrategy` types: metadata is writable, less what each of them resets.
 fn keep_all_but_status(resource: &Resource, old: &Value, new: &mut Value) {

@@ -113,7 +113,9 @@ fn name(resource: &Resource, name: &str) -> Vec<Cause> {
             &format!("must be no more than {limit} characters"),
         ));
     }
-    if !good {
+    if is_label && name.contains('.') {
+        causes.push(Cause::invalid(field, &json!(name), "must not contain dots"));
+    } else if !good {
         causes.push(Cause::invalid(field, &json!(name), why));
     }
     causes
@@ -196,8 +198,16 @@ fn metadata_unchanged(old: &Value, new: &Value) -> Vec<Cause> {
     let finalizers = |value: &Value| object::list(value, &["metadata", "finalizers"]).to_vec();
     let kept = finalizers(old);
     if object::is_deleting(old) && finalizers(new).iter().any(|finalizer| !kept.contains(finalizer)) {
-        let why = "no new finalizers can be added if the object is being deleted";
-        causes.push(Cause::forbidden("metadata.finalizers", why));
+        let added: Vec<_> = finalizers(new)
+            .iter()
+            .filter(|f| !kept.contains(f))
+            .map(ToString::to_string)
+            .collect();
+        let why = "no new finalizers can be added if the object is being deleted, found new finalizers []string";
+        causes.push(Cause::forbidden(
+            "metadata.finalizers",
+            &format!("{why}{{{}}}", added.join(", ")),
+        ));
     }
     causes
 }

@@ -1,4 +1,5 @@
 //! The sandbox as the real client sees it: `kube` over the in-process service.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::time::Duration;
 

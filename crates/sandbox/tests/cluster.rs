@@ -1,4 +1,5 @@
 //! The small cluster: controllers and a node, under a paused clock.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;

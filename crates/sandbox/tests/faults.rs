@@ -1,4 +1,5 @@
 //! Every disturbance, seen through the real client.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::time::Duration;
 

@@ -118,6 +118,7 @@ impl Server {
         }
         self.mark(&old, &mut new, grace);
         if is_namespace {
+            object::remove(&mut new, &["metadata", "deletionGracePeriodSeconds"]);
             object::set(&mut new, &["status", "phase"], json!("Terminating"));
         }
         if new == *old || options.dry_run {
@@ -166,7 +167,7 @@ fn check_preconditions(resource: &Resource, old: &Value, options: &Removal) -> R
              deleted and then recreated",
             object::uid(old)
         );
-        return Err(ApiError::conflict(resource, name, &why));
+        return Err(ApiError::precondition(resource, name, &why));
     }
     let current = object::text(old, &["metadata", "resourceVersion"]);
     if let Some(version) = options.version.as_deref().filter(|version| *version != current) {
@@ -174,7 +175,7 @@ fn check_preconditions(resource: &Resource, old: &Value, options: &Removal) -> R
             "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record \
              ({current}). The object might have been modified"
         );
-        return Err(ApiError::conflict(resource, name, &why));
+        return Err(ApiError::precondition(resource, name, &why));
     }
     Ok(())
 }

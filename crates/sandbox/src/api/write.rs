@@ -10,7 +10,7 @@ use crate::managed::{self, Manager};
 use crate::object;
 use crate::patch::Patch;
 use crate::resource::Resource;
-use crate::status::{ApiError, Cause};
+use crate::status::ApiError;
 use crate::strategy::{self, Door};
 use crate::validate;
 
@@ -58,6 +58,8 @@ impl Server {
             let name = format!("{asked}{}", self.random.suffix());
             object::set(&mut value, &["metadata", "name"], json!(name));
         }
+        // Before the server's own additions, which nobody owns.
+        self.record(resource, None, &mut value, write);
         strategy::prepare_create(resource, &mut value);
         let name = object::name(&value).to_owned();
         let causes = validate::created(resource, &value);
@@ -77,7 +79,6 @@ impl Server {
             &["metadata", "creationTimestamp"],
             json!(self.clock.stamp()),
         );
-        self.record(resource, None, &mut value, write);
         let value = convert::to_stored(resource, value);
         if write.dry_run {
             return Ok(Arc::new(value));
@@ -85,7 +86,7 @@ impl Server {
         Ok(self.put(resource, key, value))
     }
 
-    /// Replaces an object; Leases and Events are created where missing, as the real server does.
+    /// Replaces an object; Leases and Events are created where missing, as the real server does. Says whether it was.
     pub(crate) fn update(
         &mut self,
         resource: &Arc<Resource>,
@@ -93,7 +94,7 @@ impl Server {
         name: &str,
         body: Value,
         write: &Write,
-    ) -> Result<Arc<Value>, ApiError> {
+    ) -> Result<(Arc<Value>, bool), ApiError> {
         expect_kind(resource, &body)?;
         validate::shape(resource, &body)?;
         let mut value = body;
@@ -107,8 +108,16 @@ impl Server {
         place(resource, namespace, &mut value)?;
         let creates = ["leases", "events"].contains(&resource.plural.as_str());
         match self.get(resource, namespace, name) {
-            Ok(old) => self.replace(resource, &old, value, write),
-            Err(_) if creates && write.door == Door::Main => self.create(resource, namespace, value, write),
+            Ok(old) => {
+                let (asked, found) = (object::uid(&value), object::uid(&old));
+                if !asked.is_empty() && asked != found {
+                    return Err(ApiError::other_incarnation(resource, namespace, name, asked, found));
+                }
+                self.replace(resource, &old, value, write).map(|stored| (stored, false))
+            }
+            Err(_) if creates && write.door == Door::Main => self
+                .create(resource, namespace, value, write)
+                .map(|stored| (stored, true)),
             Err(missing) => Err(missing),
         }
     }
@@ -153,9 +162,7 @@ impl Server {
         let name = object::name(&shown).to_owned();
         match object::text(&new, &["metadata", "resourceVersion"]) {
             "" | "0" if needs_version(resource) => {
-                let why = "must be specified for an update";
-                let cause = Cause::invalid("metadata.resourceVersion", &json!(0), why);
-                return Err(ApiError::invalid(resource, &name, &[cause]));
+                return Err(ApiError::version_required(resource, &name));
             }
             "" | "0" => {}
             given if given != object::text(&shown, &["metadata", "resourceVersion"]) => {
@@ -174,6 +181,7 @@ impl Server {
             return Ok(old.clone());
         }
         self.record(resource, Some(&shown), &mut new, write);
+        strategy::finish_update(resource, write.door, &shown, &mut new);
         let value = convert::to_stored(resource, new);
         if write.dry_run {
             return Ok(Arc::new(value));
@@ -192,12 +200,13 @@ impl Server {
 
     fn record(&self, resource: &Resource, old: Option<&Value>, new: &mut Value, write: &Write) {
         let (api_version, time) = (resource.api_version(), self.clock.stamp());
-        let subresource = if write.door == Door::Status { "status" } else { "" };
+        let subresource = write.door.subresource();
         let manager = Manager {
             name: &write.manager,
             api_version: &api_version,
             subresource,
             time: &time,
+            has_status: resource.status,
         };
         managed::record(old, new, &manager);
     }
@@ -209,8 +218,7 @@ impl Server {
         let namespaces = self.resource("", "v1", "namespaces")?;
         let home = self.get(&namespaces, "", namespace)?;
         if object::is_deleting(&home) {
-            let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-            return Err(ApiError::forbidden(resource, name, &why));
+            return Err(ApiError::terminating(resource, name, namespace));
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use super::rolling::{Bounds, Set};
 use crate::object;
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
+const HISTORY: &str = "deployment.kubernetes.io/revision-history";
 
 /// A Deployment with the ReplicaSets it controls.
 struct Rollout<'a> {
@@ -33,7 +34,6 @@ pub(super) fn reconcile(actor: &mut Actor<'_>, deployment: &Value) -> Option<Dur
     if object::flag(deployment, &["spec", "paused"]) {
         rollout.scale_only(actor);
     } else {
-        rollout.ensure_new(actor);
         match object::text(deployment, &["spec", "strategy", "type"]) {
             "Recreate" => rollout.recreate(actor),
             _ => rollout.roll(actor),
@@ -92,20 +92,30 @@ impl<'a> Rollout<'a> {
     }
 
     /// Makes the ReplicaSet of the present template, or brings an old one back to the front.
-    fn ensure_new(&mut self, actor: &mut Actor<'_>) {
+    fn ensure_new(&mut self, actor: &mut Actor<'_>, size: i64) {
         let newest = self.old.iter().map(|set| revision_of(set)).max().unwrap_or(0);
         let number = match &self.new {
             Some(set) if revision_of(set) > newest => revision_of(set),
             _ => newest + 1,
         };
-        let annotations = self.annotations(number);
+        let mut annotations = self.annotations(number);
+        if let Some(set) = self.new.as_ref().filter(|set| revision_of(set) != number) {
+            // Which numbers this template has had before.
+            let past = object::text(set, &["metadata", "annotations", HISTORY]);
+            let history = if past.is_empty() {
+                String::new()
+            } else {
+                format!("{past},")
+            };
+            annotations[HISTORY] = json!(format!("{history}{}", revision_of(set)));
+        }
         match &self.new {
             Some(set) => {
                 if let Some(set) = actor.patch("replicasets", set, json!({"metadata": {"annotations": annotations}})) {
                     self.new = Some(set);
                 }
             }
-            None => self.new = self.make(actor, &annotations),
+            None => self.new = self.make(actor, &annotations, size),
         }
         // Through the status door, so that the annotation does not count as a change of the Deployment.
         let note = json!({"metadata": {"annotations": {REVISION: number.to_string()}}});
@@ -118,7 +128,7 @@ impl<'a> Rollout<'a> {
         let own = object::map_at(self.deployment, &["metadata", "annotations"])
             .cloned()
             .unwrap_or_default();
-        let skipped = ["kubectl.kubernetes.io/last-applied-configuration", REVISION];
+        let skipped = ["kubectl.kubernetes.io/last-applied-configuration", REVISION, HISTORY];
         let mut copied: serde_json::Map<_, _> = own
             .into_iter()
             .filter(|(key, _)| !skipped.contains(&key.as_str()))
@@ -133,7 +143,7 @@ impl<'a> Rollout<'a> {
         Value::Object(copied)
     }
 
-    fn make(&self, actor: &mut Actor<'_>, annotations: &Value) -> Option<Arc<Value>> {
+    fn make(&self, actor: &mut Actor<'_>, annotations: &Value, size: i64) -> Option<Arc<Value>> {
         let deployment = self.deployment;
         let mut template = deployment["spec"]["template"].clone();
         let namespace = object::namespace(deployment);
@@ -150,7 +160,7 @@ impl<'a> Rollout<'a> {
                     "ownerReferences": [pods::owner_reference(deployment)],
                 },
                 "spec": {
-                    "replicas": 0, "minReadySeconds": deployment["spec"].get("minReadySeconds"),
+                    "replicas": size, "minReadySeconds": deployment["spec"].get("minReadySeconds"),
                     "selector": selector, "template": template,
                 },
             });
@@ -170,10 +180,11 @@ impl<'a> Rollout<'a> {
         }
     }
 
-    fn roll(&self, actor: &mut Actor<'_>) {
-        let Some(new) = &self.new else { return };
+    fn roll(&mut self, actor: &mut Actor<'_>) {
         let bounds = Bounds::of(self.deployment);
         let old: Vec<Set> = self.old.iter().map(|set| tally(set)).collect();
+        self.ensure_new(actor, bounds.grow(Set::default(), &old));
+        let Some(new) = &self.new else { return };
         let size = bounds.grow(tally(new), &old);
         resize(actor, new, size);
         let grown = Set {
@@ -185,14 +196,19 @@ impl<'a> Rollout<'a> {
         }
     }
 
-    fn recreate(&self, actor: &mut Actor<'_>) {
+    fn recreate(&mut self, actor: &mut Actor<'_>) {
         for set in &self.old {
             resize(actor, set, 0);
         }
         // Pods that are still stopping count as well.
         let stopped = self.old.iter().all(|set| actor.controlled("pods", set).is_empty());
-        if let Some(new) = self.new.as_ref().filter(|_| stopped) {
-            resize(actor, new, Bounds::of(self.deployment).replicas);
+        if !stopped {
+            return;
+        }
+        let size = Bounds::of(self.deployment).replicas;
+        self.ensure_new(actor, size);
+        if let Some(new) = &self.new {
+            resize(actor, new, size);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::status::ApiError;
 pub(crate) fn answer_path(sandbox: &Sandbox, path: &str) -> Result<Response<Body>, ApiError> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     match segments.as_slice() {
-        ["healthz" | "readyz" | "livez", ..] => Ok(plain("ok")),
+        ["healthz" | "readyz" | "livez", ..] => Ok(plain(200, "ok")),
         ["version"] => Ok(json_answer(200, &version())),
         ["api"] => Ok(json_answer(
             200,
@@ -37,12 +37,12 @@ pub(crate) fn answer_path(sandbox: &Sandbox, path: &str) -> Result<Response<Body
         ["openapi", "v3"] => Ok(json_answer(200, &openapi_index(sandbox))),
         ["openapi", "v3", "api", version] => openapi(sandbox, "", version),
         ["openapi", "v3", "apis", group, version] => openapi(sandbox, group, version),
-        _ => Err(ApiError::no_such_path()),
+        _ => Ok(plain(404, "404 page not found\n")),
     }
 }
 
-fn plain(text: &'static str) -> Response<Body> {
-    let mut answer = answer(200, Body::whole(text));
+pub(super) fn plain(code: u16, text: &'static str) -> Response<Body> {
+    let mut answer = answer(code, Body::whole(text));
     answer.headers_mut().insert(
         header::CONTENT_TYPE,
         header::HeaderValue::from_static("text/plain; charset=utf-8"),
@@ -159,6 +159,7 @@ fn rows(resource: &Resource) -> Vec<Value> {
         row["version"] = json!(version);
         rows.push(row);
     }
+    rows.sort_by_key(|row| row["name"].as_str().map(str::to_owned));
     rows
 }
 

@@ -18,7 +18,8 @@ use crate::patch::Patch;
 use crate::request::{Attributes, Call, Target, Verb, verb};
 use crate::sandbox::Sandbox;
 use crate::selector::Selector;
-use crate::status::ApiError;
+use crate::status::{ApiError, Cause};
+use crate::strategy::Door;
 
 type Answer = Response<Body>;
 
@@ -132,6 +133,9 @@ fn route(sandbox: &Sandbox, parts: &Parts, attributes: &Attributes, body: &[u8])
     else {
         return discovery::answer_path(sandbox, parts.uri.path());
     };
+    if !sandbox.server().registry.serves(&group, &version) {
+        return Ok(discovery::plain(404, "404 page not found\n"));
+    }
     let call = Call {
         resource: sandbox.server().resource(&group, &version, &plural)?,
         attributes: attributes.clone(),
@@ -167,18 +171,17 @@ fn main(sandbox: &Sandbox, call: &Call, view: View, body: &[u8]) -> Result<Answe
         Verb::Get => shown(200, &*sandbox.server().get(resource, namespace, name)?),
         Verb::List => list(sandbox, call, view),
         Verb::Watch => watch(sandbox, call, view),
-        Verb::Create if subresource.is_empty() => shown(
+        Verb::Create if subresource.is_empty() && name.is_empty() => shown(
             201,
             &*sandbox
                 .server()
                 .create(resource, namespace, decode(call, body)?, &write(call))?,
         ),
-        Verb::Update => shown(
-            200,
-            &*sandbox
-                .server()
-                .update(resource, namespace, name, decode(call, body)?, &write(call))?,
-        ),
+        Verb::Update => {
+            let body = decode(call, body)?;
+            let (stored, created) = sandbox.server().update(resource, namespace, name, body, &write(call))?;
+            shown(if created { 201 } else { 200 }, &stored)
+        }
         Verb::Patch => {
             let patch = serde_json::from_slice(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
             let patch = Patch::of_type(&call.content_type, patch)?;
@@ -233,8 +236,11 @@ fn query(call: &Call) -> Result<Query, ApiError> {
         "Exact" => Some(VersionMatch::Exact),
         "NotOlderThan" => Some(VersionMatch::NotOlderThan),
         other => {
-            return Err(ApiError::bad_request(format!(
-                "invalid resourceVersionMatch: {other:?}"
+            let allowed = ["Exact", "NotOlderThan", ""];
+            return Err(ApiError::list_options(Cause::unsupported(
+                "resourceVersionMatch",
+                other,
+                &allowed,
             )));
         }
     };
@@ -255,12 +261,8 @@ fn query(call: &Call) -> Result<Query, ApiError> {
 fn list(sandbox: &Sandbox, call: &Call, view: View) -> Result<Answer, ApiError> {
     let query = query(call)?;
     if query.version_match.is_some() && query.version.is_none() {
-        let mut error = ApiError::bad_request(
-            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden \
-             unless resourceVersion is provided",
-        );
-        (error.code, error.reason) = (422, "Invalid");
-        return Err(error);
+        let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        return Err(ApiError::list_options(Cause::forbidden("resourceVersionMatch", why)));
     }
     let page = sandbox.server().list(&call.resource, &query)?;
     let (kind, version) = view.list_type(&call.resource);
@@ -363,7 +365,11 @@ fn scale(sandbox: &Sandbox, call: &Call, body: &[u8]) -> Result<Answer, ApiError
         "metadata": {"resourceVersion": wanted["metadata"]["resourceVersion"]},
         "spec": {"replicas": object::integer(&wanted, &["spec", "replicas"]).unwrap_or(0)},
     }));
-    let scaled = server.patch(&call.resource, namespace, name, &patch, &write(call))?;
+    let write = Write {
+        door: Door::Scale,
+        ..write(call)
+    };
+    let scaled = server.patch(&call.resource, namespace, name, &patch, &write)?;
     Ok(json_answer(200, &convert::to_scale(&scaled)))
 }
 

@@ -41,7 +41,7 @@ impl View {
     /// One stored object in this shape.
     pub(crate) fn object(self, resource: &Resource, stored: &Value) -> Value {
         match self {
-            Self::Whole => convert::to_shown(resource, stored),
+            Self::Whole => convert::to_answered(resource, stored),
             Self::Metadata => convert::to_partial(stored),
         }
     }

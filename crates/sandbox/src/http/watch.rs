@@ -17,7 +17,7 @@ use crate::faults::WatchFault;
 use crate::object;
 use crate::request::Call;
 use crate::sandbox::Sandbox;
-use crate::status::ApiError;
+use crate::status::{ApiError, Cause};
 use crate::store::{Change, Kind};
 
 /// The real server picks between 30 and 60 minutes for clients that do not say.
@@ -232,19 +232,10 @@ fn gone(asked: u64, oldest: u64) -> Value {
 }
 
 fn check_match(query: &Query, initial: Option<bool>) -> Result<(), ApiError> {
-    let wrong = |what: &str| {
-        let mut error = ApiError::bad_request(what);
-        (error.code, error.reason) = (422, "Invalid");
-        error
+    let why = match (initial, query.version_match) {
+        (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => return Ok(()),
+        (Some(_), _) => "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        (None, Some(_)) => "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
     };
-    let prefix = "ListOptions.meta.k8s.io \"\" is invalid:";
-    match (initial, query.version_match) {
-        (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => Ok(()),
-        (Some(_), _) => Err(wrong(&format!(
-            "{prefix} resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        ))),
-        (None, Some(_)) => Err(wrong(&format!(
-            "{prefix} resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        ))),
-    }
+    Err(ApiError::list_options(Cause::forbidden("resourceVersionMatch", why)))
 }
