@@ -23,6 +23,7 @@ pub const BUSYBOX: &str = "afresh.test/busybox:1";
 #[derive(Clone, Debug)]
 enum Content {
     File(PathBuf, PathBuf),
+    Program(PathBuf, PathBuf),
     Tree(PathBuf, PathBuf),
     Busybox,
 }
@@ -46,8 +47,15 @@ impl Image {
         }
     }
 
-    /// An executable at `target` (absolute, in the image) from `source`. It must be linked statically, or its libraries
-    /// must come by [`Self::tree`].
+    /// A program at `target` (absolute, in the image) from `source`, with the shared libraries that `ldd` names, so that
+    /// what cargo builds for this machine runs in a pod.
+    #[must_use]
+    pub fn program(mut self, target: impl Into<PathBuf>, source: impl Into<PathBuf>) -> Self {
+        self.contents.push(Content::Program(target.into(), source.into()));
+        self
+    }
+
+    /// An executable file at `target` (absolute, in the image) from `source`, as it is.
     #[must_use]
     pub fn file(mut self, target: impl Into<PathBuf>, source: impl Into<PathBuf>) -> Self {
         self.contents.push(Content::File(target.into(), source.into()));
@@ -110,9 +118,12 @@ impl Image {
         layer.follow_symlinks(false);
         for content in &self.contents {
             match content {
-                Content::File(target, source) => {
-                    let bytes = fs::read(source).map_err(Error::file("read", source))?;
-                    append(&mut layer, &inside(target), &bytes).map_err(Error::file("pack", source))?;
+                Content::File(target, source) => add_file(&mut layer, target, source)?,
+                Content::Program(target, source) => {
+                    add_file(&mut layer, target, source)?;
+                    for library in libraries(source)? {
+                        add_file(&mut layer, &library, &library)?;
+                    }
                 }
                 Content::Tree(target, source) => {
                     layer
@@ -138,6 +149,30 @@ pub(crate) fn pause() -> Result<Image> {
 pub(crate) fn busybox() -> Result<Image> {
     locate(Program::Busybox)?;
     Ok(Image::new(BUSYBOX).busybox().command(["/bin/sleep", "infinity"]))
+}
+
+fn add_file(layer: &mut tar::Builder<Vec<u8>>, target: &Path, source: &Path) -> Result<()> {
+    let bytes = fs::read(source).map_err(Error::file("read", source))?;
+    append(layer, &inside(target), &bytes).map_err(Error::file("pack", source))
+}
+
+/// The shared libraries of a program, the loader among them; none of a static one, of which `ldd` says so by failing.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let output = Command::new("ldd")
+        .arg(program)
+        .output()
+        .map_err(Error::file("run ldd on", program))?;
+    Ok(parse_ldd(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Lines are `NAME => PATH (ADDRESS)` or, for the loader, `PATH (ADDRESS)`.
+fn parse_ldd(output: &str) -> Vec<PathBuf> {
+    let paths = output.lines().filter_map(|line| {
+        let (name, _) = line.trim().rsplit_once(" (")?;
+        let path = name.rsplit_once("=> ").map_or(name, |(_, path)| path);
+        path.starts_with('/').then(|| PathBuf::from(path))
+    });
+    paths.collect()
 }
 
 fn add_busybox(layer: &mut tar::Builder<Vec<u8>>) -> Result<()> {
@@ -205,4 +240,42 @@ fn append_plain<W: io::Write>(archive: &mut tar::Builder<W>, path: &str, bytes: 
         path,
         bytes,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_those_with_a_path() {
+        let output = "\tlinux-vdso.so.1 (0x00007ffd)\n\tlibc.so.6 => /lib/libc.so.6 (0x00007fc2)\n\
+            \tlibgone.so => not found\n\t/lib64/ld-linux-x86-64.so.2 (0x00007fc3)\n";
+        let expected = ["/lib/libc.so.6", "/lib64/ld-linux-x86-64.so.2"].map(PathBuf::from);
+        assert_eq!(parse_ldd(output), expected);
+        assert_eq!(parse_ldd("\tstatically linked\n"), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn an_image_holds_its_files_under_the_names_they_are_to_have() -> std::result::Result<(), Box<dyn std::error::Error>>
+    {
+        let directory = std::env::temp_dir().join(format!("afresh-image-{}", std::process::id()));
+        fs::create_dir_all(directory.join("tree/deep"))?;
+        fs::write(directory.join("tree/deep/note"), "text")?;
+        let image = Image::new("afresh.test/x:1")
+            .tree("/files", directory.join("tree"))
+            .file("/bin/note", directory.join("tree/deep/note"));
+
+        let layer = image.layer()?;
+
+        let mut archive = tar::Archive::new(layer.as_slice());
+        let names: Vec<_> = archive
+            .entries()?
+            .map(|entry| Ok(entry?.path()?.display().to_string()))
+            .collect::<io::Result<_>>()?;
+        for name in ["files/deep/note", "bin/note"] {
+            assert!(names.iter().any(|other| other == name), "{names:?}");
+        }
+        fs::remove_dir_all(directory)?;
+        Ok(())
+    }
 }

@@ -160,3 +160,26 @@ async fn a_pod_reaches_the_api_server_as_its_service_account() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_program_that_cargo_built_runs_in_a_pod() -> Result<()> {
+    let Some(cluster) = Cluster::shared_with_node().await? else {
+        return Ok(());
+    };
+    let namespace = cluster.namespace("program").await?;
+    let image = Image::new("afresh.test/program:1")
+        .busybox()
+        .program("/tests", std::env::current_exe()?);
+    let image = image.command(["/bin/sleep", "infinity"]);
+
+    cluster.load_image(&image).await?;
+    cluster.apply(&pod(&namespace, "afresh.test/program:1")).await?;
+    cluster.pod_ready(&namespace, "reader").await?;
+
+    let list = cluster.exec(&namespace, "reader", &["/tests", "--list"]).await?;
+    assert!(
+        list.contains("a_program_that_cargo_built_runs_in_a_pod: test"),
+        "{list}"
+    );
+    Ok(())
+}
