@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 /// A sandbox with a controller in it.
-pub struct World {
-    pub sandbox: Sandbox,
-    pub config: Config,
+pub(crate) struct World {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) config: Config,
     controller: Option<JoinHandle<()>>,
 }
 
 impl World {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let sandbox = Sandbox::start(&Options::default());
         for namespace in ["prod", "afresh"] {
             sandbox.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})).unwrap();
@@ -27,7 +27,7 @@ impl World {
         world
     }
 
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         let client = kube::Client::new(self.sandbox.service(), "default");
         let config = self.config.clone();
@@ -37,37 +37,39 @@ impl World {
     }
 
     /// As by SIGKILL: its future is dropped wherever it is.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(task) = self.controller.take() {
             task.abort();
         }
     }
 
     /// Lets everything come to rest.
-    pub async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         self.settle_for(Duration::from_secs(30)).await;
     }
 
-    pub async fn settle_for(&self, time: Duration) {
+    pub(crate) async fn settle_for(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
 
-    pub fn create(&self, object: Value) {
+    pub(crate) fn create(&self, object: Value) {
         self.sandbox.create(object).unwrap();
     }
 
-    pub fn configmap(&self, name: &str, data: Value) {
+    pub(crate) fn configmap(&self, name: &str, data: Value) {
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"namespace": "prod", "name": name}, "data": data});
         self.sandbox.apply(object).unwrap();
     }
 
-    pub fn generation(&self, name: &str) -> i64 {
-        self.sandbox.get("deployments", "prod", name).unwrap()["metadata"]["generation"].as_i64().unwrap()
+    /// How many templates the Deployment has had. (Its generation counts changed annotations too.)
+    pub(crate) fn revision(&self, name: &str) -> String {
+        let deployment = self.sandbox.get("deployments", "prod", name).unwrap();
+        deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_str().unwrap().to_owned()
     }
 
     /// Names of the pods that are not going away, sorted.
-    pub fn pods(&self, app: &str) -> Vec<String> {
+    pub(crate) fn pods(&self, app: &str) -> Vec<String> {
         let pods = self.sandbox.list("pods", "prod").into_iter();
         let own = pods.filter(|pod| {
             pod["metadata"]["labels"]["app"] == app && pod["metadata"].get("deletionTimestamp").is_none()
@@ -75,29 +77,29 @@ impl World {
         own.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    pub fn touches(&self) -> usize {
+    pub(crate) fn touches(&self) -> usize {
         self.sandbox.log().succeeded(&Filter::verb(Verb::Patch).resource("pods").subresource("status"))
     }
 
     #[allow(dead_code)]
-    pub fn patch(&self, resource: &str, name: &str, body: Value) {
+    pub(crate) fn patch(&self, resource: &str, name: &str, body: Value) {
         self.sandbox.patch(resource, "prod", name, &Patch::Merge(body)).unwrap();
     }
 }
 
 /// An opted-in Deployment of two replicas in namespace `prod`.
-pub fn deployment(name: &str, spec: Value) -> Value {
+pub(crate) fn deployment(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"namespace": "prod", "name": name, "annotations": {"afresh.dev/reload": "auto"}},
         "spec": {"replicas": 2, "selector": {"matchLabels": {"app": name}},
             "template": {"metadata": {"labels": {"app": name}}, "spec": spec}}})
 }
 
-pub fn env_from(configmap: &str) -> Value {
+pub(crate) fn env_from(configmap: &str) -> Value {
     json!({"containers": [{"name": "app", "image": "app", "envFrom": [{"configMapRef": {"name": configmap}}]}]})
 }
 
-pub fn mounted(configmap: &str) -> Value {
+pub(crate) fn mounted(configmap: &str) -> Value {
     json!({"containers": [{"name": "app", "image": "app", "volumeMounts": [{"name": "c", "mountPath": "/etc/web"}]}],
         "volumes": [{"name": "c", "configMap": {"name": configmap}}]})
 }
