@@ -1,6 +1,7 @@
 //! Running other programs: each says what it does, and a failure says which command it was.
 
 use std::env;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -35,9 +36,9 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .stdin(Stdio::null())
         .status()
-        .with_context(|| format!("could not start {command:?}"))?;
+        .with_context(|| format!("could not start `{}`", shown(command)))?;
     if !status.success() {
-        bail!("{command:?} failed: {status}");
+        bail!("`{}` failed: {status}", shown(command));
     }
     Ok(())
 }
@@ -50,15 +51,28 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()
-        .with_context(|| format!("could not start {command:?}"))?;
+        .with_context(|| format!("could not start `{}`", shown(command)))?;
     if !output.status.success() {
         bail!(
-            "{command:?} failed: {}\n{}",
+            "`{}` failed: {}\n{}",
+            shown(command),
             output.status,
             String::from_utf8_lossy(&output.stderr)
         );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The command as one would type it, without its environment.
+fn shown(command: &Command) -> String {
+    let name = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or(command.get_program());
+    let words = std::iter::once(name).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Whether the effective user is root.

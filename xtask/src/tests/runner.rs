@@ -83,7 +83,7 @@ fn stream(command: &mut Command, limit: Duration) -> Result<Outcome> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let child = child
         .as_mut()
-        .map_err(|error| anyhow::anyhow!("could not start {command:?}: {error}"))?;
+        .map_err(|error| anyhow::anyhow!("could not start the tests: {error}"))?;
     let lines = lines_of(child.stdout.take().context("the tests have no output")?);
     let mut outcome = Outcome::default();
     loop {
