@@ -105,7 +105,9 @@ fn run_selected(selection: &Selection, summary: &mut Summary) -> Result<()> {
     for binary in &binaries {
         runner.run(binary, summary)?;
     }
-    if selection.filters.is_empty() {
+    // Cargo refuses to look for examples where there is no library.
+    let has_library = binaries.iter().any(|binary| binary.name.ends_with(" lib"));
+    if selection.filters.is_empty() && has_library {
         println!("== examples in the documentation");
         runner.run_doctests(selection.cargo_test(&["--doc", "--quiet"])?, summary)?;
     }
