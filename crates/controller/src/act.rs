@@ -57,15 +57,32 @@ pub(crate) async fn act(actor: Arc<Actor>, command: Command, until: Instant) -> 
         Ok(outcome) => outcome,
         Err(_) => Outcome::Abandoned,
     };
-    let touched = if let Outcome::Touched { touched, .. } = outcome { touched } else { 0 };
-    let Command { job, key, cause, since, .. } = command;
-    Done { job, key, word, cause, outcome, took: started.elapsed(), since, touched }
+    let touched = if let Outcome::Touched { touched, .. } = outcome {
+        touched
+    } else {
+        0
+    };
+    let Command {
+        job, key, cause, since, ..
+    } = command;
+    Done {
+        job,
+        key,
+        word,
+        cause,
+        outcome,
+        took: started.elapsed(),
+        since,
+        touched,
+    }
 }
 
 impl Actor {
     async fn carry_out(&self, command: &Command) -> Outcome {
         let result = match &command.action {
-            _ if self.dry_run && !matches!(command.action, Action::LookAtPods { .. }) => return pretend(&command.action),
+            _ if self.dry_run && !matches!(command.action, Action::LookAtPods { .. }) => {
+                return pretend(&command.action);
+            }
             Action::Record(record) => self.patch(command, record_body(record)).await,
             Action::Roll(record, config) => self.patch(command, roll_body(record, *config)).await,
             Action::Touch { selector, files } => self.touch(command, selector, *files).await,
@@ -76,9 +93,9 @@ impl Actor {
 
     async fn patch(&self, command: &Command, body: Value) -> Result<Outcome, WriteError> {
         match self.writer.patch_workload(&command.key, &command.uid, body).await {
-            Ok(LeanWorkload { key, observed, .. }) => {
-                Ok(Outcome::Written(observed.read(key.kind, self.default_reload).workload.map(Box::new)))
-            }
+            Ok(LeanWorkload { key, observed, .. }) => Ok(Outcome::Written(
+                observed.read(key.kind, self.default_reload).workload.map(Box::new),
+            )),
             Err(WriteError::Unreadable(_)) => Ok(Outcome::Written(None)),
             Err(error) => Err(error),
         }
@@ -117,25 +134,41 @@ impl Actor {
         drop(touches);
         match failed {
             Some(error) => Err(error),
-            None => Ok(Outcome::Touched { touched, again: pass.again }),
+            None => Ok(Outcome::Touched {
+                touched,
+                again: pass.again,
+            }),
         }
     }
 
     async fn touch_one(&self, namespace: &Name, touch: Touch) -> Result<(), WriteError> {
         self.limit.wait().await;
-        self.writer.touch_pod(namespace, &touch.pod, &touch.uid, &touch.value).await.map(drop)
+        self.writer
+            .touch_pod(namespace, &touch.pod, &touch.uid, &touch.value)
+            .await
+            .map(drop)
     }
 }
 
 fn target(pod: LeanPodMeta) -> Pod {
-    Pod { name: pod.key.name, uid: pod.uid, created: pod.created, touched: pod.touched }
+    Pod {
+        name: pod.key.name,
+        uid: pod.uid,
+        created: pod.created,
+        touched: pod.touched,
+    }
 }
 
 /// A Pod that is a workload of its own.
 fn itself(pod: LeanWorkload) -> Pod {
     let LeanWorkload { key, mut observed, .. } = pod;
     let touched = observed.annotations.remove(TOUCHED).map(Into::into);
-    Pod { name: key.name, uid: observed.uid, created: observed.created, touched }
+    Pod {
+        name: key.name,
+        uid: observed.uid,
+        created: observed.created,
+        touched,
+    }
 }
 
 fn record_body(record: &Record) -> Value {
@@ -152,13 +185,20 @@ fn roll_body(record: &Record, config: Digest) -> Value {
 
 fn pretend(action: &Action) -> Outcome {
     match action {
-        Action::Touch { .. } => Outcome::Touched { touched: 0, again: None },
+        Action::Touch { .. } => Outcome::Touched {
+            touched: 0,
+            again: None,
+        },
         _ => Outcome::Written(None),
     }
 }
 
 fn outcome(error: &WriteError) -> Outcome {
-    let failed = |after, denied| Outcome::Failed { after, denied, message: error.to_string() };
+    let failed = |after, denied| Outcome::Failed {
+        after,
+        denied,
+        message: error.to_string(),
+    };
     match error {
         WriteError::Gone => Outcome::Gone,
         WriteError::Throttled { retry_after, .. } => failed(Some(*retry_after), false),

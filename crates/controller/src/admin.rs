@@ -60,7 +60,9 @@ pub async fn serve(listener: TcpListener, ask: mpsc::Sender<Asked>) -> Infallibl
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { continue };
+        let Ok(permit) = room.clone().acquire_owned().await else {
+            continue;
+        };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let ask = ask.clone();
@@ -95,7 +97,10 @@ async fn respond(request: &Request<Incoming>, ask: &mpsc::Sender<Asked>) -> Resp
     let (question, content_type) = match request.uri().path() {
         "/livez" => (Question::Live, "text/plain"),
         "/readyz" => (Question::Ready, "text/plain"),
-        "/metrics" => (Question::Metrics, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        "/metrics" => (
+            Question::Metrics,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
         "/state" => (Question::State, "application/json"),
         _ => return text(StatusCode::NOT_FOUND, "there is /metrics, /livez, /readyz and /state\n"),
     };
@@ -109,10 +114,16 @@ async fn respond(request: &Request<Incoming>, ask: &mpsc::Sender<Asked>) -> Resp
     };
     match timeout(ANSWER, answer).await {
         Ok(Some(answer)) => {
-            let status = if answer.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let status = if answer.healthy {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
             let mut response = Response::new(Full::new(Bytes::from(answer.body)));
             *response.status_mut() = status;
-            response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
             response
         }
         _ => text(StatusCode::SERVICE_UNAVAILABLE, "the controller does not answer\n"),

@@ -16,13 +16,19 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn start() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), wall }
+        Self {
+            started: Instant::now(),
+            wall,
+        }
     }
 
     pub(crate) fn now(self) -> Now {
         let elapsed = self.started.elapsed();
         let wall = (self.wall + elapsed).as_secs();
-        Now { mono: self.millis(), wall: UnixSeconds(i64::try_from(wall).unwrap_or(i64::MAX)) }
+        Now {
+            mono: self.millis(),
+            wall: UnixSeconds(i64::try_from(wall).unwrap_or(i64::MAX)),
+        }
     }
 
     pub(crate) fn millis(self) -> Millis {

@@ -91,7 +91,10 @@ impl Config {
             concurrency: 16,
             call_timeout: Duration::from_secs(10),
             streaming_lists: true,
-            digest_key: SecretName { namespace, name: digest_key },
+            digest_key: SecretName {
+                namespace,
+                name: digest_key,
+            },
             leader: None,
             metrics_addr: None,
             identity: "afresh".to_owned(),

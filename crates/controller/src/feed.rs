@@ -71,7 +71,13 @@ const NO_RELEASES: &str = "type!=helm.sh/release.v1";
 
 /// Begins every watch that the configuration asks for.
 pub(crate) fn start(client: &Client, config: &Config, key: &DigestKey) -> (Feed, Vec<Watch>) {
-    let mut builder = Builder { client, config, key: Arc::new(key.clone()), feed: Feed::new(), watches: Vec::new() };
+    let mut builder = Builder {
+        client,
+        config,
+        key: Arc::new(key.clone()),
+        feed: Feed::new(),
+        watches: Vec::new(),
+    };
     let everywhere = [None];
     let named: Vec<Option<Name>> = config.namespaces.iter().cloned().map(Some).collect();
     for namespace in if named.is_empty() { &everywhere[..] } else { &named } {
@@ -94,16 +100,28 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn namespace(&mut self, namespace: Option<&Name>) {
         let objects = self.config.selector.clone();
-        self.add::<LeanConfigMap>(SourceKind::Config(ConfigKind::ConfigMap), namespace, objects.clone(), None, |lean| {
-            let (key, object, problem) = lean.into_object();
-            Some(Thing::Object(key, object, problem))
-        });
+        self.add::<LeanConfigMap>(
+            SourceKind::Config(ConfigKind::ConfigMap),
+            namespace,
+            objects.clone(),
+            None,
+            |lean| {
+                let (key, object, problem) = lean.into_object();
+                Some(Thing::Object(key, object, problem))
+            },
+        );
         let key = self.key.clone();
         let fields = Some(NO_RELEASES.to_owned());
-        self.add::<LeanSecret>(SourceKind::Config(ConfigKind::Secret), namespace, objects, fields, move |lean| {
-            let (key, object, problem) = lean.into_object(&key);
-            Some(Thing::Object(key, object, problem))
-        });
+        self.add::<LeanSecret>(
+            SourceKind::Config(ConfigKind::Secret),
+            namespace,
+            objects,
+            fields,
+            move |lean| {
+                let (key, object, problem) = lean.into_object(&key);
+                Some(Thing::Object(key, object, problem))
+            },
+        );
         for kind in self.config.kinds.clone() {
             let source = SourceKind::Workload(kind);
             let workload = |lean: LeanWorkload| Some(Thing::Workload(Box::new(lean)));
@@ -120,7 +138,10 @@ impl Builder<'_> {
                 WorkloadKind::Pod => {
                     let alive = "status.phase!=Succeeded,status.phase!=Failed".to_owned();
                     self.add::<LeanPod>(source, namespace, None, Some(alive), |lean| {
-                        let owned = lean.owner.as_ref().is_some_and(|owner| POD_OWNERS.contains(&&*owner.kind));
+                        let owned = lean
+                            .owner
+                            .as_ref()
+                            .is_some_and(|owner| POD_OWNERS.contains(&&*owner.kind));
                         (!owned).then(|| Thing::Pod(Box::new(lean)))
                     });
                 }
@@ -130,7 +151,9 @@ impl Builder<'_> {
 
     fn namespaces(&mut self) {
         let labels = self.config.namespace_selector.clone();
-        self.add::<LeanNamespace>(SourceKind::Namespaces, None, labels, None, |lean| Some(Thing::Namespace(lean.name)));
+        self.add::<LeanNamespace>(SourceKind::Namespaces, None, labels, None, |lean| {
+            Some(Thing::Namespace(lean.name))
+        });
     }
 
     fn add<K: Watched>(
@@ -141,10 +164,22 @@ impl Builder<'_> {
         fields: Option<String>,
         read: impl Fn(K) -> Option<Thing> + Send + Sync + 'static,
     ) {
-        let source = Source { kind, namespace: namespace.cloned() };
-        let initial = if self.config.streaming_lists { InitialList::Streaming } else { InitialList::Paged(InitialList::PAGE) };
-        let options =
-            WatchOptions { namespace: namespace.cloned(), labels, fields, initial, ..WatchOptions::default() };
+        let source = Source {
+            kind,
+            namespace: namespace.cloned(),
+        };
+        let initial = if self.config.streaming_lists {
+            InitialList::Streaming
+        } else {
+            InitialList::Paged(InitialList::PAGE)
+        };
+        let options = WatchOptions {
+            namespace: namespace.cloned(),
+            labels,
+            fields,
+            initial,
+            ..WatchOptions::default()
+        };
         let status = WatchStatus::new();
         let number = self.watches.len();
         let excluded: BTreeSet<Name> = self.config.exclude_namespaces.clone();

@@ -1,10 +1,33 @@
-//! Stand-in until Events land.
-use afresh_engine::notice::Notice;
-use kube::Client;
-pub(crate) struct Recorder;
-impl Recorder {
-    pub(crate) fn new(_: Client, _: String) -> Self { Self }
-    pub(crate) fn tell(&self, _: &Notice) {}
-    pub(crate) fn dropped(&self) -> u64 { 0 }
-    pub(crate) async fn flush(&self) {}
+//! From the engine's notices to Kubernetes Events.
+
+use afresh_engine::notice::{Notice, Reason, Subject};
+use afresh_k8s::event::{self, Regarding, Severity};
+
+/// The Event of a notice.
+pub(crate) fn event(notice: &Notice) -> event::Notice {
+    event::Notice {
+        regarding: match &notice.subject {
+            Subject::Workload(key, uid) => Regarding::workload(key, uid),
+            Subject::Object(key) => Regarding::config(key),
+        },
+        severity: if notice.reason.is_warning() {
+            Severity::Warning
+        } else {
+            Severity::Normal
+        },
+        reason: notice.reason.word(),
+        action: action(notice.reason),
+        note: notice.note.clone(),
+    }
+}
+
+/// What was done, as `Event.action` wants it.
+const fn action(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Rolled => "Roll",
+        Reason::Touched => "Touch",
+        Reason::Failed => "Retry",
+        Reason::Flapping => "HoldBack",
+        Reason::Missing | Reason::Unreachable | Reason::InvalidAnnotation | Reason::Unsupported => "Report",
+    }
 }

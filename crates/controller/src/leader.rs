@@ -49,7 +49,15 @@ impl Term {
 
 /// Follows the Lease. Each item is the term as of now; the stream never ends.
 pub(crate) fn follow(lease: LeaseClient, me: String, terms: Terms, clock: Clock) -> impl Stream<Item = Term> + Send {
-    let elector = Elector { lease, me, terms, clock, seen: Observation::new(clock.millis()), until: None, begun: false };
+    let elector = Elector {
+        lease,
+        me,
+        terms,
+        clock,
+        seen: Observation::new(clock.millis()),
+        until: None,
+        begun: false,
+    };
     futures::stream::unfold(elector, |mut elector| async {
         let term = elector.next().await;
         Some((term, elector))

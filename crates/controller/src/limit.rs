@@ -17,7 +17,11 @@ pub(crate) struct Limit {
 impl Limit {
     pub(crate) fn per_second(calls: u32) -> Self {
         let calls = calls.max(1);
-        Self { spacing: Duration::from_secs(1) / calls, burst: calls * 2, next: Mutex::new(Instant::now()) }
+        Self {
+            spacing: Duration::from_secs(1) / calls,
+            burst: calls * 2,
+            next: Mutex::new(Instant::now()),
+        }
     }
 
     pub(crate) async fn wait(&self) {

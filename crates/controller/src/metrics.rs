@@ -38,6 +38,13 @@ pub struct ByReason {
     pub reason: &'static str,
 }
 
+/// One label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByResult {
+    /// What became of it.
+    pub result: &'static str,
+}
+
 /// Labels of a watch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WatchLabels {
@@ -61,8 +68,8 @@ pub struct Metrics {
     pub touches: Counter,
     /// What people were told.
     pub notices: Family<ByReason, Counter>,
-    /// Events that could not be sent.
-    pub events_dropped: Counter,
+    /// What became of the Events.
+    pub events: Family<ByResult, Counter>,
     /// 1 if this replica leads.
     pub leader: Gauge,
     /// 1 if every watch has listed.
@@ -99,7 +106,7 @@ impl Metrics {
             latency_seconds: Histogram::new(BUCKETS),
             touches: Counter::default(),
             notices: Family::default(),
-            events_dropped: Counter::default(),
+            events: Family::default(),
             leader: Gauge::default(),
             synced: Gauge::default(),
             objects: Family::default(),
@@ -112,7 +119,11 @@ impl Metrics {
             watch_silence: Family::default(),
             watch_undecodable: Family::default(),
         };
-        registry.register("build", "The running version", Info::new(vec![("version", version.to_owned())]));
+        registry.register(
+            "build",
+            "The running version",
+            Info::new(vec![("version", version.to_owned())]),
+        );
         metrics.register_actions(&mut registry);
         metrics.register_gauges(&mut registry);
         metrics.register_watches(&mut registry);
@@ -127,7 +138,7 @@ impl Metrics {
         to.register_with_unit("latency", help, Unit::Seconds, self.latency_seconds.clone());
         to.register("touches", "Pods touched", self.touches.clone());
         to.register("notices", "Events told, by reason", self.notices.clone());
-        to.register("events_dropped", "Events that could not be sent", self.events_dropped.clone());
+        to.register("events", "What became of the Events", self.events.clone());
     }
 
     fn register_gauges(&self, to: &mut Registry) {
@@ -135,17 +146,29 @@ impl Metrics {
         to.register("synced", "1 if every watch has listed", self.synced.clone());
         to.register("objects", "Config objects known", self.objects.clone());
         to.register("workloads", "Workloads kept current", self.workloads.clone());
-        to.register("rolling", "Workloads mid-rollout because of Afresh", self.rolling.clone());
+        to.register(
+            "rolling",
+            "Workloads mid-rollout because of Afresh",
+            self.rolling.clone(),
+        );
         to.register("waiting", "Workloads that are not at rest", self.waiting.clone());
     }
 
     fn register_watches(&self, to: &mut Registry) {
         to.register("watch_lists", "Lists begun", self.watch_lists.clone());
-        to.register("watch_restarts", "Watches opened again after one ended", self.watch_restarts.clone());
+        to.register(
+            "watch_restarts",
+            "Watches opened again after one ended",
+            self.watch_restarts.clone(),
+        );
         to.register("watch_failures", "Failures of watches", self.watch_failures.clone());
         let help = "Time since the API server was last heard on the watch";
         to.register_with_unit("watch_silence", help, Unit::Seconds, self.watch_silence.clone());
-        to.register("watch_undecodable", "Objects that could not be read", self.watch_undecodable.clone());
+        to.register(
+            "watch_undecodable",
+            "Objects that could not be read",
+            self.watch_undecodable.clone(),
+        );
     }
 
     /// Counts an action that came to an end.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use afresh_engine::Engine;
 use afresh_engine::engine::Outcome;
 use afresh_engine::index::SourceKind;
 use afresh_engine::notice::Notice;
 use afresh_engine::sight::Sight;
-use afresh_engine::Engine;
+use afresh_k8s::event::{EventCounts, Recorder};
 use afresh_k8s::lean::{LeanPod, LeanWorkload};
 use afresh_model::name::{ConfigKind, WorkloadKey, WorkloadKind};
 use afresh_model::policy::Reload;
@@ -21,9 +22,9 @@ use crate::act::{Actor, Done, act};
 use crate::admin::{Answer, Question};
 use crate::clock::Clock;
 use crate::feed::{Fact, Key, Thing, Watch};
-use crate::herald::Recorder;
+use crate::herald;
 use crate::leader::Term;
-use crate::metrics::{Kind, Metrics, ByReason, WatchLabels};
+use crate::metrics::{ByReason, ByResult, Kind, Metrics, WatchLabels};
 use crate::scope::Namespaces;
 use crate::state::{State, WatchState, kind_word};
 
@@ -46,7 +47,9 @@ impl Controller {
     /// Takes in what a watch tells.
     pub(crate) fn learn(&mut self, watch: usize, fact: Fact) {
         let now = self.clock.now();
-        let Some(Watch { source, .. }) = self.watches.get(watch) else { return };
+        let Some(Watch { source, .. }) = self.watches.get(watch) else {
+            return;
+        };
         let source = source.clone();
         match fact {
             Fact::Begin => {
@@ -61,12 +64,20 @@ impl Controller {
                     self.engine.set_scope(self.namespaces.scope(), now);
                 }
                 self.engine.end_list(&source, now);
-                tracing::info!(kind = kind_word(source.kind), synced = self.engine.is_synced(), "a watch has listed");
+                tracing::info!(
+                    kind = kind_word(source.kind),
+                    synced = self.engine.is_synced(),
+                    "a watch has listed"
+                );
             }
             Fact::Is(thing, live) => self.is(thing, if live { Sight::Live } else { Sight::Listed }),
             Fact::Gone(key) => self.gone(&key),
             Fact::Undecodable(what) => {
-                tracing::warn!(kind = kind_word(source.kind), "what cannot be read stays as it was: {}", what.error);
+                tracing::warn!(
+                    kind = kind_word(source.kind),
+                    "what cannot be read stays as it was: {}",
+                    what.error
+                );
                 if let (Ok(namespace), Ok(name), false) = (what.namespace.parse(), what.name.parse(), what.deleted) {
                     self.engine.keep(source.kind, &namespace, &name);
                 }
@@ -141,7 +152,8 @@ impl Controller {
     /// Stops acting when the term has run out.
     pub(crate) fn keep_term(&mut self) {
         let now = self.clock.now();
-        self.engine.lead(self.term.until().is_some_and(|until| now.mono < until), now);
+        self.engine
+            .lead(self.term.until().is_some_and(|until| now.mono < until), now);
     }
 
     /// Begins every action that is due.
@@ -152,6 +164,11 @@ impl Controller {
             tracing::debug!(workload = %command.key, action = command.action.word(), cause = command.cause, "acting");
             self.actions.push(Box::pin(act(self.actor.clone(), command, until)));
         }
+        self.tell_all();
+    }
+
+    /// Tells people what there is to tell.
+    pub(crate) fn tell_all(&mut self) {
         for notice in self.engine.take_notices() {
             self.tell(&notice);
         }
@@ -163,7 +180,9 @@ impl Controller {
         self.metrics.action(done.word, done.key.kind.word(), result, done.took);
         self.metrics.touches.inc_by(done.touched as u64);
         if let (Some(since), Outcome::Written(_)) = (done.since, &done.outcome) {
-            self.metrics.latency_seconds.observe(self.clock.millis().since(since).as_secs_f64());
+            self.metrics
+                .latency_seconds
+                .observe(self.clock.millis().since(since).as_secs_f64());
         }
         let (workload, action, took_ms) = (&done.key, done.word, done.took.as_millis());
         match &done.outcome {
@@ -178,23 +197,35 @@ impl Controller {
 
     /// When the task has to wake up by itself.
     pub(crate) fn alarm(&self) -> Option<Instant> {
-        let due = [self.engine.next_due(), self.term.until()].into_iter().flatten().min()?;
+        let due = [self.engine.next_due(), self.term.until()]
+            .into_iter()
+            .flatten()
+            .min()?;
         // Never a busy loop, whatever the engine says.
         Some(self.clock.instant(due).max(Instant::now() + Duration::from_micros(100)))
     }
 
     pub(crate) fn answer(&self, question: Question) -> Answer {
         match question {
-            Question::Live => Answer { healthy: true, body: "ok\n".into() },
+            Question::Live => Answer {
+                healthy: true,
+                body: "ok\n".into(),
+            },
             Question::Ready => self.ready(),
             Question::Metrics => {
                 self.refresh_gauges();
                 let body = self.metrics.encode();
-                Answer { healthy: body.is_ok(), body: body.unwrap_or_default() }
+                Answer {
+                    healthy: body.is_ok(),
+                    body: body.unwrap_or_default(),
+                }
             }
             Question::State => {
                 let body = serde_json::to_string_pretty(&self.state());
-                Answer { healthy: body.is_ok(), body: body.unwrap_or_default() }
+                Answer {
+                    healthy: body.is_ok(),
+                    body: body.unwrap_or_default(),
+                }
             }
         }
     }
@@ -207,11 +238,19 @@ impl Controller {
             .map(|watch| kind_word(watch.source.kind))
             .collect();
         let trouble = match (&unsynced[..], self.term.trouble()) {
-            ([], None) => return Answer { healthy: true, body: "ok\n".into() },
+            ([], None) => {
+                return Answer {
+                    healthy: true,
+                    body: "ok\n".into(),
+                };
+            }
             ([], Some(trouble)) => format!("can neither lead nor take over: {trouble}\n"),
             (kinds, _) => format!("not listed yet: {}\n", kinds.join(", ")),
         };
-        Answer { healthy: false, body: trouble }
+        Answer {
+            healthy: false,
+            body: trouble,
+        }
     }
 
     fn state(&self) -> State {
@@ -230,24 +269,71 @@ impl Controller {
         metrics.synced.set(self.engine.is_synced().into());
         metrics.rolling.set(number(self.engine.rolling(self.clock.now().wall)));
         metrics.waiting.set(number(self.engine.waiting_count()));
-        metrics.events_dropped.inner().store(self.recorder.dropped(), Ordering::Relaxed);
+        let EventCounts {
+            created,
+            repeated,
+            dropped,
+            failed,
+        } = self.recorder.counts();
+        for (result, count) in [
+            ("created", created),
+            ("repeated", repeated),
+            ("dropped", dropped),
+            ("failed", failed),
+        ] {
+            metrics
+                .events
+                .get_or_create(&ByResult { result })
+                .inner()
+                .store(count, Ordering::Relaxed);
+        }
         for kind in ConfigKind::ALL {
             let count = index.objects().filter(|(key, _)| key.kind == kind).count();
-            metrics.objects.get_or_create(&Kind { kind: kind.word() }).set(number(count));
+            metrics
+                .objects
+                .get_or_create(&Kind { kind: kind.word() })
+                .set(number(count));
         }
         for kind in WorkloadKind::ALL {
             let count = index.workloads().filter(|(_, known)| known.key.kind == kind).count();
-            metrics.workloads.get_or_create(&Kind { kind: kind.word() }).set(number(count));
+            metrics
+                .workloads
+                .get_or_create(&Kind { kind: kind.word() })
+                .set(number(count));
         }
         for watch in &self.watches {
-            let namespace = watch.source.namespace.as_ref().map(ToString::to_string).unwrap_or_default();
-            let labels = WatchLabels { kind: kind_word(watch.source.kind), namespace };
+            let namespace = watch
+                .source
+                .namespace
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let labels = WatchLabels {
+                kind: kind_word(watch.source.kind),
+                namespace,
+            };
             let seen = watch.status.snapshot();
             let big = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-            metrics.watch_lists.get_or_create(&labels).inner().store(seen.lists, Ordering::Relaxed);
-            metrics.watch_restarts.get_or_create(&labels).inner().store(seen.restarts, Ordering::Relaxed);
-            metrics.watch_failures.get_or_create(&labels).inner().store(seen.failures, Ordering::Relaxed);
-            metrics.watch_undecodable.get_or_create(&labels).inner().store(seen.undecodable, Ordering::Relaxed);
+            metrics
+                .watch_lists
+                .get_or_create(&labels)
+                .inner()
+                .store(seen.lists, Ordering::Relaxed);
+            metrics
+                .watch_restarts
+                .get_or_create(&labels)
+                .inner()
+                .store(seen.restarts, Ordering::Relaxed);
+            metrics
+                .watch_failures
+                .get_or_create(&labels)
+                .inner()
+                .store(seen.failures, Ordering::Relaxed);
+            metrics
+                .watch_undecodable
+                .get_or_create(&labels)
+                .inner()
+                .store(seen.undecodable, Ordering::Relaxed);
             let silence = seen.heard.map_or(-1, |ago| big(ago.as_secs()));
             metrics.watch_silence.get_or_create(&labels).set(silence);
         }
@@ -260,7 +346,7 @@ impl Controller {
             tracing::warn!(subject = ?notice.subject, reason, "{}", notice.note);
         }
         if !self.actor.dry_run {
-            self.recorder.tell(notice);
+            self.recorder.publish(herald::event(notice));
         }
     }
 }

@@ -9,6 +9,7 @@ use afresh_engine::Engine;
 use afresh_engine::engine::Settings;
 use afresh_engine::plan::Context;
 use afresh_k8s::digest_key::{self, InstallationKey, KeyError};
+use afresh_k8s::event::{Recorder, recorder};
 use afresh_k8s::lease::LeaseClient;
 use afresh_k8s::write::Writer;
 use futures::stream::{self, BoxStream, FuturesUnordered};
@@ -26,7 +27,6 @@ use crate::feed;
 use crate::leader::{self, Term};
 use crate::limit::Limit;
 use crate::metrics::Metrics;
-use crate::herald::Recorder;
 use crate::reconcile::Controller;
 use crate::scope::Namespaces;
 
@@ -65,7 +65,9 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
     let (ask, mut questions) = mpsc::channel::<Asked>(16);
     let mut admin = match config.metrics_addr {
         Some(address) => {
-            let listener = admin::listen(address).await.map_err(|source| RunError::Listen { address, source })?;
+            let listener = admin::listen(address)
+                .await
+                .map_err(|source| RunError::Listen { address, source })?;
             future::Either::Left(Box::pin(admin::serve(listener, ask.clone())))
         }
         None => future::Either::Right(future::pending()),
@@ -79,12 +81,15 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
     let clock = Clock::start();
     let (mut feed, watches) = feed::start(&client, &config, &key.key);
     let mut terms = terms(&client, &config, clock);
-    let mut controller = controller(client.clone(), &config, &key, clock, watches);
+    let (recorder, events) = recorder(Writer::new(client.clone()), &config.identity);
+    let mut events = pin!(events.run());
+    let mut controller = controller(client.clone(), &config, &key, clock, watches, recorder);
     loop {
         let alarm = controller.alarm();
         tokio::select! {
             () = &mut shutdown => break,
             never = &mut admin => match never {},
+            () = &mut events => return Ok(()), // only when its recorder is gone, and we hold that
             Some((question, reply)) = questions.recv() => {
                 let _ = reply.send(controller.answer(question));
             }
@@ -105,7 +110,7 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
         controller.begin_actions();
     }
     drop(terms);
-    end(&client, &config, controller).await;
+    end(&client, &config, controller, events).await;
     Ok(())
 }
 
@@ -115,8 +120,13 @@ fn controller(
     key: &InstallationKey,
     clock: Clock,
     watches: Vec<feed::Watch>,
+    recorder: Recorder,
 ) -> Controller {
-    let context = Context { key: key.key.id(), installed: key.created, partial: config.selector.is_some() };
+    let context = Context {
+        key: key.key.id(),
+        installed: key.created,
+        partial: config.selector.is_some(),
+    };
     let settings = Settings {
         context,
         settle: config.settle,
@@ -129,7 +139,7 @@ fn controller(
     let mut engine = Engine::new(settings, watches.iter().map(|watch| watch.source.clone()));
     engine.set_scope(namespaces.scope(), clock.now());
     let actor = Actor {
-        writer: Writer::new(client.clone()).with_limit(config.call_timeout),
+        writer: Writer::new(client).with_limit(config.call_timeout),
         limit: Limit::per_second(config.touch_qps),
         touch_again: config.touch_again.clone(),
         default_reload: config.default_reload,
@@ -143,7 +153,7 @@ fn controller(
         watches,
         namespaces,
         term: Term::Standby,
-        recorder: Recorder::new(client, config.identity.clone()),
+        recorder,
         metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
         clock,
         default_reload: config.default_reload,
@@ -154,7 +164,9 @@ fn controller(
 fn terms(client: &Client, config: &Config, clock: Clock) -> BoxStream<'static, Term> {
     match &config.leader {
         Some(leader) => leader::follow(lease(client, leader), config.identity.clone(), leader.terms, clock).boxed(),
-        None => stream::once(future::ready(Term::Alone)).chain(stream::pending()).boxed(),
+        None => stream::once(future::ready(Term::Alone))
+            .chain(stream::pending())
+            .boxed(),
     }
 }
 
@@ -182,28 +194,35 @@ async fn installation_key(client: &Client, config: &Config) -> Result<Installati
 async fn answer_while_starting(questions: &mut mpsc::Receiver<Asked>) {
     while let Some((question, reply)) = questions.recv().await {
         let healthy = question == Question::Live;
-        let _ = reply.send(Answer { healthy, body: "waiting for the API server\n".into() });
+        let _ = reply.send(Answer {
+            healthy,
+            body: "waiting for the API server\n".into(),
+        });
     }
 }
 
-async fn end(client: &Client, config: &Config, mut controller: Controller) {
+async fn end(client: &Client, config: &Config, mut controller: Controller, events: impl Future<Output = ()>) {
     tracing::info!(under_way = controller.actions.len(), "stopping");
     let drained = timeout(DRAIN, async {
         while let Some(done) = controller.actions.next().await {
             controller.finish(done);
         }
+        controller.tell_all();
     });
     if drained.await.is_err() {
-        tracing::warn!(left = controller.actions.len(), "actions did not end in time; the next leader does them again");
+        tracing::warn!(
+            left = controller.actions.len(),
+            "actions did not end in time; the next leader does them again"
+        );
     }
-    drop(controller.actions);
-    let goodbye = async {
-        controller.recorder.flush().await;
-        if let Some(leader) = &config.leader {
-            if let Err(error) = leader::release(&lease(client, leader), &config.identity).await {
-                tracing::warn!("could not give up the lease: {error}");
-            }
-        }
-    };
-    let _ = timeout(FAREWELL, goodbye).await;
+    drop(controller); // its recorder too, so that the Events come to an end
+    if timeout(FAREWELL, events).await.is_err() {
+        tracing::warn!("the last Events could not be sent in time");
+    }
+    let Some(leader) = &config.leader else { return };
+    match timeout(FAREWELL, leader::release(&lease(client, leader), &config.identity)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("could not give up the lease: {error}"),
+        Err(_) => tracing::warn!("could not give up the lease in time"),
+    }
 }

@@ -19,7 +19,11 @@ pub(crate) struct Namespaces {
 impl Namespaces {
     pub(crate) fn new(config: &Config) -> Self {
         let selected = config.namespace_selector.is_some().then(BTreeSet::new);
-        Self { selected, listing: BTreeSet::new(), excluded: config.exclude_namespaces.clone() }
+        Self {
+            selected,
+            listing: BTreeSet::new(),
+            excluded: config.exclude_namespaces.clone(),
+        }
     }
 
     pub(crate) fn begin(&mut self) {

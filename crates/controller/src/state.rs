@@ -61,8 +61,19 @@ pub struct WatchState {
 impl WatchState {
     pub(crate) fn of(watch: &Watch) -> Self {
         let WatchSnapshot {
-            phase, in_phase, synced, objects, resource_version, lists, restarts, changes, undecodable, failures,
-            last_failure, heard, streak: _,
+            phase,
+            in_phase,
+            synced,
+            objects,
+            resource_version,
+            lists,
+            restarts,
+            changes,
+            undecodable,
+            failures,
+            last_failure,
+            heard,
+            streak: _,
         } = watch.status.snapshot();
         Self {
             kind: kind_word(watch.source.kind),

@@ -44,11 +44,22 @@ async fn a_changed_file_of_a_hot_workload_is_refreshed_while_the_pod_stays() {
 
     assert_eq!(world.pods("web"), before);
     for pod in &before {
-        assert_eq!(world.sandbox.node().file("prod", pod, "app", "/etc/web/message").unwrap(), "Hello Grandma");
+        assert_eq!(
+            world
+                .sandbox
+                .node()
+                .file("prod", pod, "app", "/etc/web/message")
+                .unwrap(),
+            "Hello Grandma"
+        );
     }
     world.settle_for(Duration::from_secs(120)).await;
     assert_eq!(world.revision("web"), "1");
-    assert_eq!(world.touches(), 3 * before.len(), "once, and by the schedule after 2 and 65 seconds");
+    assert_eq!(
+        world.touches(),
+        3 * before.len(),
+        "once, and by the schedule after 2 and 65 seconds"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,10 +18,16 @@ impl World {
     pub(crate) async fn start() -> Self {
         let sandbox = Sandbox::start(&Options::default());
         for namespace in ["prod", "afresh"] {
-            sandbox.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})).unwrap();
+            sandbox
+                .create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}))
+                .unwrap();
         }
         let config = Config::new("afresh".parse().unwrap(), "afresh-digest-key".parse().unwrap());
-        let mut world = Self { sandbox, config, controller: None };
+        let mut world = Self {
+            sandbox,
+            config,
+            controller: None,
+        };
         world.restart();
         world.settle().await;
         world
@@ -32,7 +38,9 @@ impl World {
         let client = kube::Client::new(self.sandbox.service(), "default");
         let config = self.config.clone();
         self.controller = Some(tokio::spawn(async move {
-            run(client, config, std::future::pending()).await.expect("it runs until it is killed");
+            run(client, config, std::future::pending())
+                .await
+                .expect("it runs until it is killed");
         }));
     }
 
@@ -65,7 +73,10 @@ impl World {
     /// How many templates the Deployment has had. (Its generation counts changed annotations too.)
     pub(crate) fn revision(&self, name: &str) -> String {
         let deployment = self.sandbox.get("deployments", "prod", name).unwrap();
-        deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_str().unwrap().to_owned()
+        deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Names of the pods that are not going away, sorted.
@@ -74,11 +85,14 @@ impl World {
         let own = pods.filter(|pod| {
             pod["metadata"]["labels"]["app"] == app && pod["metadata"].get("deletionTimestamp").is_none()
         });
-        own.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+        own.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     pub(crate) fn touches(&self) -> usize {
-        self.sandbox.log().succeeded(&Filter::verb(Verb::Patch).resource("pods").subresource("status"))
+        self.sandbox
+            .log()
+            .succeeded(&Filter::verb(Verb::Patch).resource("pods").subresource("status"))
     }
 
     #[allow(dead_code)]
