@@ -20,6 +20,7 @@ mod herald;
 mod leader;
 mod limit;
 mod reconcile;
+mod report;
 mod run;
 mod scope;
 

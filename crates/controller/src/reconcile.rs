@@ -1,7 +1,6 @@
 //! The controller's one task: facts in, commands out, answers to whoever asks.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use afresh_engine::Engine;
@@ -9,9 +8,9 @@ use afresh_engine::engine::Outcome;
 use afresh_engine::index::SourceKind;
 use afresh_engine::notice::Notice;
 use afresh_engine::sight::Sight;
-use afresh_k8s::event::{EventCounts, Recorder};
+use afresh_k8s::event::Recorder;
 use afresh_k8s::lean::{LeanPod, LeanWorkload};
-use afresh_model::name::{ConfigKind, WorkloadKey, WorkloadKind};
+use afresh_model::name::WorkloadKey;
 use afresh_model::policy::Reload;
 use afresh_model::workload::{Observed, Reading};
 use futures::future::BoxFuture;
@@ -19,14 +18,13 @@ use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use crate::act::{Actor, Done, act};
-use crate::admin::{Answer, Question};
 use crate::clock::Clock;
 use crate::feed::{Fact, Key, Thing, Watch};
 use crate::herald;
 use crate::leader::Term;
-use crate::metrics::{ByReason, ByResult, Kind, Metrics, WatchLabels};
+use crate::metrics::{ByReason, Metrics};
 use crate::scope::Namespaces;
-use crate::state::{State, WatchState, kind_word};
+use crate::state::kind_word;
 
 /// Everything the task holds.
 pub(crate) struct Controller {
@@ -203,140 +201,6 @@ impl Controller {
             .min()?;
         // Never a busy loop, whatever the engine says.
         Some(self.clock.instant(due).max(Instant::now() + Duration::from_micros(100)))
-    }
-
-    pub(crate) fn answer(&self, question: Question) -> Answer {
-        match question {
-            Question::Live => Answer {
-                healthy: true,
-                body: "ok\n".into(),
-            },
-            Question::Ready => self.ready(),
-            Question::Metrics => {
-                self.refresh_gauges();
-                let body = self.metrics.encode();
-                Answer {
-                    healthy: body.is_ok(),
-                    body: body.unwrap_or_default(),
-                }
-            }
-            Question::State => {
-                let body = serde_json::to_string_pretty(&self.state());
-                Answer {
-                    healthy: body.is_ok(),
-                    body: body.unwrap_or_default(),
-                }
-            }
-        }
-    }
-
-    fn ready(&self) -> Answer {
-        let unsynced: Vec<&str> = self
-            .watches
-            .iter()
-            .filter(|watch| !watch.status.is_synced())
-            .map(|watch| kind_word(watch.source.kind))
-            .collect();
-        let trouble = match (&unsynced[..], self.term.trouble()) {
-            ([], None) => {
-                return Answer {
-                    healthy: true,
-                    body: "ok\n".into(),
-                };
-            }
-            ([], Some(trouble)) => format!("can neither lead nor take over: {trouble}\n"),
-            (kinds, _) => format!("not listed yet: {}\n", kinds.join(", ")),
-        };
-        Answer {
-            healthy: false,
-            body: trouble,
-        }
-    }
-
-    fn state(&self) -> State {
-        State {
-            version: env!("CARGO_PKG_VERSION"),
-            identity: self.identity.clone(),
-            engine: self.engine.state(self.clock.now()),
-            watches: self.watches.iter().map(WatchState::of).collect(),
-        }
-    }
-
-    fn refresh_gauges(&self) {
-        let (metrics, index) = (&self.metrics, self.engine.index());
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        metrics.leader.set(self.engine.leads().into());
-        metrics.synced.set(self.engine.is_synced().into());
-        metrics.rolling.set(number(self.engine.rolling(self.clock.now().wall)));
-        metrics.waiting.set(number(self.engine.waiting_count()));
-        let EventCounts {
-            created,
-            repeated,
-            dropped,
-            failed,
-        } = self.recorder.counts();
-        for (result, count) in [
-            ("created", created),
-            ("repeated", repeated),
-            ("dropped", dropped),
-            ("failed", failed),
-        ] {
-            metrics
-                .events
-                .get_or_create(&ByResult { result })
-                .inner()
-                .store(count, Ordering::Relaxed);
-        }
-        for kind in ConfigKind::ALL {
-            let count = index.objects().filter(|(key, _)| key.kind == kind).count();
-            metrics
-                .objects
-                .get_or_create(&Kind { kind: kind.word() })
-                .set(number(count));
-        }
-        for kind in WorkloadKind::ALL {
-            let count = index.workloads().filter(|(_, known)| known.key.kind == kind).count();
-            metrics
-                .workloads
-                .get_or_create(&Kind { kind: kind.word() })
-                .set(number(count));
-        }
-        for watch in &self.watches {
-            let namespace = watch
-                .source
-                .namespace
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let labels = WatchLabels {
-                kind: kind_word(watch.source.kind),
-                namespace,
-            };
-            let seen = watch.status.snapshot();
-            let big = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-            metrics
-                .watch_lists
-                .get_or_create(&labels)
-                .inner()
-                .store(seen.lists, Ordering::Relaxed);
-            metrics
-                .watch_restarts
-                .get_or_create(&labels)
-                .inner()
-                .store(seen.restarts, Ordering::Relaxed);
-            metrics
-                .watch_failures
-                .get_or_create(&labels)
-                .inner()
-                .store(seen.failures, Ordering::Relaxed);
-            metrics
-                .watch_undecodable
-                .get_or_create(&labels)
-                .inner()
-                .store(seen.undecodable, Ordering::Relaxed);
-            let silence = seen.heard.map_or(-1, |ago| big(ago.as_secs()));
-            metrics.watch_silence.get_or_create(&labels).set(silence);
-        }
     }
 
     fn tell(&mut self, notice: &Notice) {
