@@ -1,3 +1,55 @@
-//! The `afresh` program.
+//! The `afresh` program: every subcommand in one static binary.
 
-fn main() {}
+mod cluster;
+mod controller;
+mod logging;
+mod parse;
+mod signals;
+mod why;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps every process in a Kubernetes cluster on the current ConfigMaps and Secrets.
+#[derive(Debug, Parser)]
+#[command(name = "afresh", version, propagate_version = true, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch ConfigMaps, Secrets and workloads, and do the cheapest thing that is enough
+    Controller(Box<controller::Args>),
+    /// Say what would happen to a workload now, and why; changes nothing
+    Why(Box<why::Args>),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Controller(args) => controller::main(*args),
+        Command::Why(args) => why::main(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("afresh: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,88 @@
+//! Values of flags, each with an error that names the value and the way out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use afresh_model::name::{Name, WorkloadKind};
+use afresh_model::policy::Reload;
+
+/// A duration as in annotations.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    afresh_model::duration::parse(text).map_err(|error| error.to_string())
+}
+
+/// A Kubernetes name.
+pub(crate) fn name(text: &str) -> Result<Name, String> {
+    text.parse().map_err(|error: afresh_model::name::NameError| error.to_string())
+}
+
+/// A namespace: a DNS label, shorter and without dots.
+pub(crate) fn namespace(text: &str) -> Result<Name, String> {
+    let name = name(text)?;
+    if text.len() > 63 || text.contains('.') {
+        return Err(format!("{text:?} is no namespace: at most 63 of a-z, 0-9 and '-'"));
+    }
+    Ok(name)
+}
+
+/// `auto`, `roll`, `touch`, `evict`, `off`.
+pub(crate) fn reload(text: &str) -> Result<Reload, String> {
+    Reload::from_word(text).ok_or_else(|| format!("{text:?} is none of auto, roll, touch, evict, off"))
+}
+
+/// A kind of workload.
+pub(crate) fn workload_kind(text: &str) -> Result<WorkloadKind, String> {
+    WorkloadKind::from_word(text)
+        .ok_or_else(|| format!("{text:?} is none of deployment, statefulset, daemonset, pod"))
+}
+
+/// `HOST:PORT` or `:PORT`, as Go programs write it; `0` is nowhere.
+pub(crate) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "0" {
+        return Ok(None);
+    }
+    let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
+    full.parse().map(Some).map_err(|_| format!("{text:?} is no address: write :9090, 127.0.0.1:9090 or 0 for none"))
+}
+
+/// A label selector; the API server knows the whole grammar, this catches what cannot be one.
+pub(crate) fn selector(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_./=!, ()".contains(c);
+    if text.trim().is_empty() || !text.chars().all(fine) {
+        return Err(format!("{text:?} is no label selector: write key=value, key!=value, key in (a,b), or just key"));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listen_address_is_written_as_in_the_rest_of_the_field() {
+        assert_eq!(listen(":9090").unwrap().unwrap().to_string(), "[::]:9090");
+        assert_eq!(listen("127.0.0.1:0").unwrap().unwrap().to_string(), "127.0.0.1:0");
+        assert_eq!(listen("0").unwrap(), None);
+        assert_eq!(
+            listen("9090").unwrap_err(),
+            "\"9090\" is no address: write :9090, 127.0.0.1:9090 or 0 for none"
+        );
+    }
+
+    #[test]
+    fn a_namespace_is_a_label() {
+        assert!(namespace("prod").is_ok());
+        assert!(namespace("a.b").unwrap_err().contains("\"a.b\" is no namespace"));
+        assert!(namespace(&"a".repeat(64)).is_err());
+    }
+
+    #[test]
+    fn a_selector_is_looked_at_before_the_server_sees_it() {
+        for text in ["app=web", "app!=web", "tier in (a, b),!canary", "app"] {
+            assert!(selector(text).is_ok(), "{text}");
+        }
+        for text in ["", "  ", "app=web;rm", "a\"b"] {
+            assert!(selector(text).is_err(), "{text}");
+        }
+    }
+}

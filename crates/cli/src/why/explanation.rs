@@ -1,0 +1,260 @@
+//! The answer, as `-o json` writes it and as the text is made from it.
+
+use afresh_model::reference::Freshness;
+use serde::Serialize;
+
+/// Why a workload is, or is not, brought up to date.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Explanation {
+    /// `deployment`.
+    pub(crate) kind: &'static str,
+    /// Its namespace.
+    pub(crate) namespace: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// When this was true.
+    pub(crate) at: String,
+    /// What would happen now.
+    pub(crate) verdict: Verdict,
+    /// The same in words, with the reason.
+    pub(crate) summary: String,
+    /// The objects that are the reason.
+    pub(crate) because: Vec<String>,
+    /// When a held roll may happen at the earliest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) not_before: Option<String>,
+    /// What the annotations ask for.
+    pub(crate) policy: PolicyView,
+    /// What the workload was last brought up to; nothing if it was never adopted.
+    pub(crate) record: Option<RecordView>,
+    /// The workload's own rollout: `complete`, `inProgress` or `failed`.
+    pub(crate) rollout: RolloutView,
+    /// The objects it uses, sorted.
+    pub(crate) objects: Vec<ObjectView>,
+    /// Its pods, where the decision needed them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pods: Option<PodsView>,
+    /// Annotations that do not say what their writer meant.
+    pub(crate) problems: Vec<String>,
+    /// What else a person should know, such as what could not be read.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What would happen now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Verdict {
+    /// Nothing, ever: the workload is not kept current.
+    LeftAlone,
+    /// Nothing: it uses no config object.
+    Unused,
+    /// Nothing: it is brought up to what its objects hold.
+    Current,
+    /// Its record would be written for the first time; nothing is restarted.
+    Adopt,
+    /// Only its record would be written anew.
+    Record,
+    /// The files in its pods would be refreshed.
+    Touch,
+    /// Its pods would be replaced.
+    Roll,
+    /// Its pods would be replaced, but not yet.
+    Held,
+    /// Its pods would be replaced, but new ones could not start.
+    Blocked,
+    /// Nothing: an object that its pods need is not there.
+    Missing,
+    /// Nothing: there is a change that the policy lets nothing reach.
+    Stale,
+    /// It cannot be told from here.
+    Unknown,
+}
+
+/// Where a setting was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Origin {
+    /// An annotation of the workload.
+    Workload,
+    /// An annotation of its pod template.
+    Template,
+    /// Nothing is said, or nothing that can be understood.
+    Default,
+}
+
+/// A setting and where it was found.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Setting<T> {
+    /// The value that counts.
+    pub(crate) value: T,
+    /// Where it is said.
+    pub(crate) from: Origin,
+}
+
+/// What the annotations ask for.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PolicyView {
+    /// `afresh.dev/reload`.
+    pub(crate) reload: Setting<&'static str>,
+    /// `afresh.dev/hot`: `true`, `false` or container names.
+    pub(crate) hot: Setting<String>,
+    /// `afresh.dev/settle`; nothing where the controller's counts.
+    pub(crate) settle: Setting<Option<String>>,
+    /// `afresh.dev/include`.
+    pub(crate) include: Setting<Vec<String>>,
+    /// `afresh.dev/exclude`.
+    pub(crate) exclude: Setting<Vec<String>>,
+}
+
+/// `afresh.dev/applied`, less the digests, which are with the objects.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RecordView {
+    /// When it was written.
+    pub(crate) at: String,
+    /// How many rolls followed each other closely.
+    pub(crate) streak: u32,
+    /// When the last of them was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rolled_at: Option<String>,
+}
+
+/// The state of the workload's own rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum RolloutView {
+    /// All pods are of the current template and available.
+    Complete,
+    /// Pods are being replaced.
+    InProgress,
+    /// Its controller has given up.
+    Failed,
+}
+
+/// One config object.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ObjectView {
+    /// `configmap/web`.
+    pub(crate) object: String,
+    /// What is the matter with it.
+    pub(crate) state: ObjectState,
+    /// The same in words.
+    pub(crate) says: String,
+    /// Whether it is there; nothing where that was not asked or not allowed.
+    pub(crate) exists: Option<bool>,
+    /// `immutable: true`.
+    pub(crate) immutable: bool,
+    /// When its data was last written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) written: Option<String>,
+    /// The entry of `afresh.dev/include` that names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) included_by: Option<String>,
+    /// The uses of it by the pod template.
+    pub(crate) references: Vec<ReferenceView>,
+    /// What it was last brought up to and what is current, for the keys that take the same action.
+    pub(crate) content: Vec<ContentView>,
+}
+
+/// What is the matter with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum ObjectState {
+    /// The workload is left alone, so nothing was compared.
+    NotCompared,
+    /// `afresh.dev/exclude` names it.
+    Excluded,
+    /// The workload is brought up to it.
+    Current,
+    /// It never triggers anything.
+    Ignored,
+    /// An included object that is not there.
+    Absent,
+    /// Seen for the first time: taken as it is.
+    Adopted,
+    /// Changed, but the pods are younger than the change.
+    Covered,
+    /// Changed; nothing that the policy allows reaches the process.
+    Unreachable,
+    /// Changed; the files have to be refreshed.
+    Touch,
+    /// Changed; new pods are needed.
+    Roll,
+    /// It may have changed since the pods started.
+    Uncertain,
+    /// It is not there and the pods need it.
+    Missing,
+    /// A key is not there and the pods need it.
+    MissingKey,
+    /// It could not be read.
+    Unread,
+    /// A Secret without the key that its digests are made with.
+    NoDigestKey,
+}
+
+/// One use of an object.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReferenceView {
+    /// `container app`.
+    pub(crate) user: String,
+    /// `env GREETING`.
+    pub(crate) via: String,
+    /// `key greeting`.
+    pub(crate) keys: String,
+    /// Whether a container can start without it.
+    pub(crate) optional: bool,
+    /// Whether the kubelet rewrites it in a running pod.
+    pub(crate) freshness: Freshness,
+    /// Whether the container rereads its files.
+    pub(crate) hot: bool,
+    /// Why it is live or frozen.
+    pub(crate) why: &'static str,
+    /// What a change of these keys takes; nothing where the workload or the object is left alone.
+    pub(crate) takes: Option<Takes>,
+}
+
+/// What a change takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Takes {
+    /// New pods.
+    Roll,
+    /// Fresh files.
+    Touch,
+    /// The policy allows nothing that would reach the process.
+    Unreachable,
+    /// Nothing: another reference decides.
+    Nothing,
+}
+
+/// The digests of the keys that take the same action.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContentView {
+    /// What a change of them takes.
+    pub(crate) takes: Takes,
+    /// Which keys.
+    pub(crate) keys: String,
+    /// What was last applied; nothing where that is not known.
+    pub(crate) applied: Option<String>,
+    /// What is; nothing where it could not be compared.
+    pub(crate) current: Option<String>,
+}
+
+/// The workload's pods.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PodsView {
+    /// How many are not going away.
+    pub(crate) count: usize,
+    /// When the oldest of them was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest: Option<String>,
+    /// How many were touched for the current content already, where files are to be refreshed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) touched: Option<usize>,
+}

@@ -1,0 +1,151 @@
+//! What the answer is made from, and the one rule applied to it. Nothing here asks anybody.
+
+use std::collections::BTreeMap;
+
+use afresh_engine::evidence::Pods;
+use afresh_engine::plan::{Context, Objects, Plan, View, plan};
+use afresh_engine::sight::{Sight, Sighting, Tracked};
+use afresh_k8s::lean::Owner;
+use afresh_model::name::{ConfigKind, ConfigRef, WorkloadKey};
+use afresh_model::object::ConfigObject;
+use afresh_model::policy::{Problem, Reload};
+use afresh_model::time::UnixSeconds;
+use afresh_model::usage::{Needs, Use};
+use afresh_model::workload::{Observed, Workload};
+
+/// All that was read, at about the same time.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// Which workload.
+    pub(crate) key: WorkloadKey,
+    /// As the API server has it.
+    pub(crate) observed: Observed,
+    /// Why nobody keeps it current as itself, if it is a Pod of that sort.
+    pub(crate) aside: Option<Aside>,
+    /// What counts where no annotation says anything.
+    pub(crate) default: Reload,
+    /// What holds for the installation.
+    pub(crate) context: Context,
+    /// Why Secrets cannot be compared; `None` if they can.
+    pub(crate) no_digest_key: Option<String>,
+    /// The objects that were asked for.
+    pub(crate) objects: BTreeMap<ConfigRef, Seen>,
+    /// What could not be found out, for a person.
+    pub(crate) unknowns: Vec<String>,
+    /// The workload's pods, if somebody looked, or why that was not possible.
+    pub(crate) pods: Option<Result<Vec<PodFact>, String>>,
+    /// The time of the answer.
+    pub(crate) now: UnixSeconds,
+}
+
+/// A Pod that is not kept current as itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Aside {
+    /// Another workload has made it.
+    Owned(Owner),
+    /// Its containers will not run again.
+    Over,
+    /// It is being deleted.
+    Leaving,
+}
+
+/// What became of asking for a config object.
+#[derive(Debug, Clone)]
+pub(crate) enum Seen {
+    /// It is there.
+    There(ConfigObject, Option<Problem>),
+    /// It is not there.
+    Absent,
+    /// It could not be read; why.
+    Unread(String),
+}
+
+/// A pod that may still run.
+#[derive(Debug, Clone)]
+pub(crate) struct PodFact {
+    /// `metadata.creationTimestamp`.
+    pub(crate) created: Option<UnixSeconds>,
+    /// `afresh.dev/touched`.
+    pub(crate) touched: Option<Box<str>>,
+}
+
+impl Facts {
+    /// The controller's own decision, from what is known.
+    pub(crate) fn plan(&self, workload: &Workload) -> Plan {
+        let comparable = Comparable::of(self, workload);
+        let pods = match &self.pods {
+            Some(Ok(pods)) => Some(Pods::of(pods.iter().filter_map(|pod| pod.created))),
+            _ => None,
+        };
+        plan(&View {
+            workload,
+            sighting: Sighting::first(workload, Sight::Listed),
+            objects: &comparable,
+            context: self.context,
+            pods,
+        })
+    }
+
+    /// The object, if it could be read.
+    pub(crate) fn object(&self, object: &ConfigRef) -> Option<&ConfigObject> {
+        match self.objects.get(object)? {
+            Seen::There(found, _) => Some(found),
+            Seen::Absent | Seen::Unread(_) => None,
+        }
+    }
+
+    /// Whether its content cannot be compared although it is there.
+    pub(crate) fn is_opaque(&self, object: &ConfigRef) -> bool {
+        object.kind == ConfigKind::Secret && self.no_digest_key.is_some() && self.object(object).is_some()
+    }
+}
+
+/// The objects as the planner may see them: one that cannot be compared is put as one that never triggers anything, so
+/// that the decision about all others stands.
+struct Comparable(BTreeMap<ConfigRef, Tracked>);
+
+impl Comparable {
+    fn of(facts: &Facts, workload: &Workload) -> Self {
+        let needs = |object: &ConfigRef| {
+            let usage: Option<&Use> = workload.uses.iter().find(|usage| usage.object == *object);
+            usage.map_or(&Needs::Unknown, |usage| &usage.needs)
+        };
+        let tracked = facts.objects.iter().filter_map(|(name, seen)| {
+            let mut object = match seen {
+                Seen::There(object, _) => object.clone(),
+                Seen::Absent => return None,
+                Seen::Unread(_) => unread(),
+            };
+            // A key that is missing is known without its value.
+            let lacks = needs(name).lack(Some(&object)).is_some();
+            object.ignored |= matches!(seen, Seen::Unread(_)) || facts.is_opaque(name) && !lacks;
+            Some((name.clone(), Tracked::first(object, Sight::Listed)))
+        });
+        Self(tracked.collect())
+    }
+}
+
+fn unread() -> ConfigObject {
+    ConfigObject {
+        content: afresh_model::content::Content::default(),
+        immutable: false,
+        ignored: true,
+        created: None,
+        written: None,
+        revision: None,
+    }
+}
+
+impl Objects for Comparable {
+    fn get(&self, object: &ConfigRef) -> Option<&Tracked> {
+        self.0.get(object)
+    }
+
+    fn included(&self, workload: &Workload) -> Vec<ConfigRef> {
+        let matching = self
+            .0
+            .keys()
+            .filter(|object| workload.includes(object.kind, &object.name));
+        matching.cloned().collect()
+    }
+}
