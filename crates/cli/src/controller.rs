@@ -124,7 +124,10 @@ struct LeadArgs {
 /// Runs the controller until it is asked to end.
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     args.log.begin();
-    let config = args.config()?;
+    let config = match args.config() {
+        Ok(config) => config,
+        Err(message) => crate::usage(&message),
+    };
     // One thread: the work is waiting, and memory counts.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
@@ -136,8 +139,14 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
-    fn config(&self) -> anyhow::Result<Config> {
+    /// The configuration, or what is wrong with the flags together.
+    fn config(&self) -> Result<Config, String> {
         let (scope, action, lead) = (&self.scope, &self.action, &self.lead);
+        for (flag, zero) in [("--concurrency", action.concurrency == 0), ("--call-timeout", action.call_timeout.is_zero())] {
+            if zero {
+                return Err(format!("{flag} is 0: nothing could ever be done"));
+            }
+        }
         let mut touch_again = action.touch_again.clone();
         touch_again.sort_unstable();
         Ok(Config {
@@ -165,19 +174,19 @@ impl Args {
 }
 
 impl LeadArgs {
-    fn leader(&self) -> anyhow::Result<Option<LeaderConfig>> {
+    fn leader(&self) -> Result<Option<LeaderConfig>, String> {
         if !self.leader_elect {
             return Ok(None);
         }
         let terms = Terms { duration: self.lease_duration, renew_deadline: self.renew_deadline, retry: self.retry_period };
-        anyhow::ensure!(
-            terms.retry < terms.renew_deadline && terms.renew_deadline < terms.duration,
-            "--retry-period ({:?}) must be shorter than --renew-deadline ({:?}), and that shorter than --lease-duration ({:?}): \
-             a leader has to stop before another may begin",
-            terms.retry,
-            terms.renew_deadline,
-            terms.duration
-        );
+        let ordered = !terms.retry.is_zero() && terms.retry < terms.renew_deadline && terms.renew_deadline < terms.duration;
+        if !ordered {
+            return Err(format!(
+                "--retry-period ({:?}) must be shorter than --renew-deadline ({:?}), and that shorter than \
+                 --lease-duration ({:?}): a leader has to stop before another may begin",
+                terms.retry, terms.renew_deadline, terms.duration
+            ));
+        }
         Ok(Some(LeaderConfig { namespace: self.own_namespace.clone(), name: self.lease_name.clone(), terms }))
     }
 
