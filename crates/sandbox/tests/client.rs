@@ -99,7 +99,7 @@ async fn a_list_is_paged_and_selected() {
         .await
         .unwrap();
     assert_eq!(
-        second.items.iter().map(|item| item.name_any()).collect::<Vec<_>>(),
+        second.items.iter().map(kube::ResourceExt::name_any).collect::<Vec<_>>(),
         ["c"]
     );
     let selected = maps
@@ -107,7 +107,11 @@ async fn a_list_is_paged_and_selected() {
         .await
         .unwrap();
     assert_eq!(
-        selected.items.iter().map(|item| item.name_any()).collect::<Vec<_>>(),
+        selected
+            .items
+            .iter()
+            .map(kube::ResourceExt::name_any)
+            .collect::<Vec<_>>(),
         ["b"]
     );
     let partial: Api<PartialObjectMeta<ConfigMap>> = Api::all(client);

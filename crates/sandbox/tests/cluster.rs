@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 const NS: &str = "default";
 
-fn map(name: &str, data: Value) -> Value {
+fn map(name: &str, data: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
 }
 
@@ -251,7 +251,7 @@ async fn deleting_an_owner_deletes_what_it_owns_and_a_namespace_what_is_in_it() 
     })
     .await;
 
-    let mut there = map("conf", json!({}));
+    let mut there = map("conf", &json!({}));
     there["metadata"]["namespace"] = json!("other");
     sandbox.create(there).unwrap();
     sandbox.delete("namespaces", "", "other").unwrap();
@@ -268,12 +268,12 @@ async fn environment_is_fixed_at_the_start_of_a_process() {
     sleep(Duration::from_secs(30)).await;
     let waiting = pods(&sandbox)[0]["status"]["containerStatuses"][0]["state"]["waiting"].clone();
     assert_eq!(waiting["reason"], "CreateContainerConfigError");
-    sandbox.create(map("conf", json!({"MODE": "one"}))).unwrap();
+    sandbox.create(map("conf", &json!({"MODE": "one"}))).unwrap();
     until("started", || is_complete(&sandbox, "deploy", "web", 1)).await;
     let name = names(&sandbox).into_iter().next().unwrap();
     let mode = || sandbox.node().process(NS, &name, "app").unwrap().env["MODE"].clone();
     assert_eq!(mode(), "one");
-    sandbox.apply(map("conf", json!({"MODE": "two"}))).unwrap();
+    sandbox.apply(map("conf", &json!({"MODE": "two"}))).unwrap();
     sleep(Duration::from_secs(300)).await;
     assert_eq!(mode(), "one");
     assert!(sandbox.node().restart(NS, &name, "app"));
@@ -284,7 +284,7 @@ async fn environment_is_fixed_at_the_start_of_a_process() {
 }
 
 /// A pod that mounts `conf` whole at /etc/conf, its key `k` by subPath at /etc/k, and more volumes if asked.
-fn mounting_pod(volumes: Value) -> Value {
+fn mounting_pod(volumes: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {
         "containers": [{"name": "app", "image": "i", "volumeMounts": [
             {"name": "conf", "mountPath": "/etc/conf"}, {"name": "conf", "mountPath": "/etc/k", "subPath": "k"}]}],
@@ -303,8 +303,8 @@ fn touch(sandbox: &Sandbox, value: &str) {
 
 async fn with_pod(options: &Options, volumes: Value) -> Sandbox {
     let sandbox = Sandbox::start(options);
-    sandbox.create(map("conf", json!({"k": "1"}))).unwrap();
-    sandbox.create(mounting_pod(volumes)).unwrap();
+    sandbox.create(map("conf", &json!({"k": "1"}))).unwrap();
+    sandbox.create(mounting_pod(&volumes)).unwrap();
     until("the pod runs", || pods(&sandbox).iter().all(is_ready)).await;
     sandbox
 }
@@ -315,7 +315,7 @@ async fn a_mounted_file_changes_with_the_slow_timer_or_soon_after_a_touch_and_a_
     let file = || sandbox.node().file(NS, "p", "app", "/etc/conf/k").unwrap();
     let changed_after = async |touched: bool, value: &str| {
         let began = tokio::time::Instant::now();
-        sandbox.apply(map("conf", json!({"k": value}))).unwrap();
+        sandbox.apply(map("conf", &json!({"k": value}))).unwrap();
         if touched {
             touch(&sandbox, value);
         }
@@ -356,7 +356,7 @@ async fn a_touch_that_overtakes_the_nodes_cache_rewrites_the_old_content() {
     )
     .await;
     let file = || sandbox.node().file(NS, "p", "app", "/etc/conf/k").unwrap();
-    sandbox.apply(map("conf", json!({"k": "2"}))).unwrap();
+    sandbox.apply(map("conf", &json!({"k": "2"}))).unwrap();
     let before = sandbox.node().syncs(NS, "p");
     touch(&sandbox, "a");
     sleep(Duration::from_secs(2)).await;
@@ -384,7 +384,7 @@ async fn a_missing_object_freezes_a_required_volume_and_empties_an_optional_one(
         sleep(Duration::from_secs(200)).await;
         assert_eq!(sandbox.node().file(NS, "p", "app", "/etc/conf/k"), expected);
         assert!(pods(&sandbox).iter().all(is_ready), "a running pod runs on");
-        sandbox.create(map("conf", json!({"k": "2"}))).unwrap();
+        sandbox.create(map("conf", &json!({"k": "2"}))).unwrap();
         sleep(Duration::from_secs(200)).await;
         assert_eq!(sandbox.node().file(NS, "p", "app", "/etc/conf/k"), Some("2".to_owned()));
     }
@@ -393,16 +393,16 @@ async fn a_missing_object_freezes_a_required_volume_and_empties_an_optional_one(
 #[tokio::test(start_paused = true)]
 async fn a_new_pod_waits_for_its_volume_and_an_immutable_object_is_never_read_again() {
     let sandbox = Sandbox::start(&Options::default());
-    sandbox.create(mounting_pod(conf_volume())).unwrap();
+    sandbox.create(mounting_pod(&conf_volume())).unwrap();
     sleep(Duration::from_secs(30)).await;
     let reason = pods(&sandbox)[0]["status"]["containerStatuses"][0]["state"]["waiting"]["reason"].clone();
     assert_eq!(reason, "ContainerCreating");
-    let mut fixed = map("conf", json!({"k": "1"}));
+    let mut fixed = map("conf", &json!({"k": "1"}));
     fixed["immutable"] = json!(true);
     sandbox.create(fixed).unwrap();
     until("the pod runs", || pods(&sandbox).iter().all(is_ready)).await;
     sandbox.delete("cm", NS, "conf").unwrap();
-    sandbox.create(map("conf", json!({"k": "2"}))).unwrap();
+    sandbox.create(map("conf", &json!({"k": "2"}))).unwrap();
     touch(&sandbox, "a");
     sleep(Duration::from_secs(200)).await;
     assert_eq!(sandbox.node().file(NS, "p", "app", "/etc/conf/k"), Some("1".to_owned()));
@@ -426,7 +426,7 @@ async fn volumes_on_disk_are_swapped_as_a_whole() {
     let volume = sandbox.node().volume_path(NS, "p", "conf").unwrap();
     assert_eq!(std::fs::read_to_string(volume.join("k")).unwrap(), "1");
     let target = std::fs::read_link(volume.join("..data")).unwrap();
-    sandbox.apply(map("conf", json!({"k": "2", "l": "3"}))).unwrap();
+    sandbox.apply(map("conf", &json!({"k": "2", "l": "3"}))).unwrap();
     touch(&sandbox, "a");
     sleep(Duration::from_secs(2)).await;
     assert_eq!(std::fs::read_to_string(volume.join("k")).unwrap(), "2");

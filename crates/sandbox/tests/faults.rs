@@ -248,10 +248,10 @@ async fn under_a_seeded_storm_a_backed_off_watcher_still_ends_up_with_the_truth(
             while let Some(event) = stream.next().await {
                 let entry = |map: &ConfigMap| (map.name_any(), map.data.clone().unwrap()["k"].clone());
                 match event {
-                    Ok(watcher::Event::Apply(map)) => drop(known.extend([entry(&map)])),
+                    Ok(watcher::Event::Apply(map)) => known.extend([entry(&map)]),
                     Ok(watcher::Event::Delete(map)) => drop(known.remove(&map.name_any())),
                     Ok(watcher::Event::Init) => fresh.clear(),
-                    Ok(watcher::Event::InitApply(map)) => drop(fresh.extend([entry(&map)])),
+                    Ok(watcher::Event::InitApply(map)) => fresh.extend([entry(&map)]),
                     Ok(watcher::Event::InitDone) => known = std::mem::take(&mut fresh),
                     Err(_) => tokio::time::sleep(Duration::from_millis(800)).await,
                 }

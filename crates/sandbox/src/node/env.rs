@@ -147,9 +147,9 @@ mod tests {
         cache
     }
 
-    fn env(container: Value) -> Result<Vec<String>, String> {
+    fn env(container: &Value) -> Result<Vec<String>, String> {
         let pod = json!({"metadata": {"namespace": "n", "name": "p", "labels": {"a.b/c": "x"}}});
-        let env = resolve(&cache(), &pod, &container)?;
+        let env = resolve(&cache(), &pod, container)?;
         Ok(env.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
     }
 
@@ -165,15 +165,15 @@ mod tests {
             ],
         });
         assert_eq!(
-            env(container).unwrap(),
+            env(&container).unwrap(),
             ["LABEL=x", "NAME=p", "P_K=v", "P_L=over", "X=v-over-$(NO)-$(P_K)"]
         );
     }
 
     #[test]
     fn a_required_object_or_key_that_is_missing_is_an_error() {
-        assert!(env(json!({"envFrom": [{"configMapRef": {"name": "none"}}]})).is_err());
+        assert!(env(&json!({"envFrom": [{"configMapRef": {"name": "none"}}]})).is_err());
         let key = json!({"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "no"}}}]});
-        assert_eq!(env(key).unwrap_err(), "couldn't find key no in configmap n/a");
+        assert_eq!(env(&key).unwrap_err(), "couldn't find key no in configmap n/a");
     }
 }

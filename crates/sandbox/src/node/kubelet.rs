@@ -226,7 +226,6 @@ fn wake(pod: &Pod) -> Instant {
     if let Some(gone_at) = pod.gone_at {
         return gone_at;
     }
-    let now = Instant::now();
     let reported = |name: &str| {
         let lists =
             ["containerStatuses", "initContainerStatuses"].map(|list| object::list(&pod.object, &["status", list]));
@@ -239,7 +238,7 @@ fn wake(pod: &Pod) -> Instant {
         .containers
         .iter()
         .filter(|(name, container)| !container.finished && !reported(name));
-    let ready = unreported.map(|(_, container)| container.ready_at.max(now)).min();
+    let ready = unreported.map(|(_, container)| container.ready_at).min();
     ready.map_or(pod.next_sync, |ready| ready.min(pod.next_sync))
 }
 

@@ -179,8 +179,8 @@ mod tests {
         cache
     }
 
-    fn content(volume: Value) -> Result<Vec<(String, String, u32)>, String> {
-        let files = files(&cache(), &json!({"metadata": {"namespace": "n"}}), &volume)?.unwrap();
+    fn content(volume: &Value) -> Result<Vec<(String, String, u32)>, String> {
+        let files = files(&cache(), &json!({"metadata": {"namespace": "n"}}), volume)?.unwrap();
         Ok(files
             .into_iter()
             .map(|(path, f)| (path, String::from_utf8(f.bytes).unwrap(), f.mode))
@@ -189,33 +189,33 @@ mod tests {
 
     #[test]
     fn keys_items_modes_and_binary_data_become_files() {
-        let all = content(json!({"configMap": {"name": "a"}})).unwrap();
+        let all = content(&json!({"configMap": {"name": "a"}})).unwrap();
         assert_eq!(all[0], ("b".into(), "\u{0}\u{1}".into(), 0o644));
         assert_eq!(all.len(), 3);
         let items = json!({"configMap": {"name": "a", "defaultMode": 256, "items": [{"key": "k", "path": "x/y"}, {"key": "l", "path": "z", "mode": 511}]}});
         assert_eq!(
-            content(items).unwrap(),
+            content(&items).unwrap(),
             [("x/y".into(), "v".into(), 0o400), ("z".into(), "w".into(), 0o777)]
         );
     }
 
     #[test]
     fn what_is_missing_fails_unless_it_is_optional() {
-        assert!(content(json!({"configMap": {"name": "gone"}})).is_err());
+        assert!(content(&json!({"configMap": {"name": "gone"}})).is_err());
         assert_eq!(
-            content(json!({"configMap": {"name": "gone", "optional": true}})),
+            content(&json!({"configMap": {"name": "gone", "optional": true}})),
             Ok(vec![])
         );
         let key = |optional| json!({"secret": {"secretName": "s", "optional": optional, "items": [{"key": "no", "path": "no"}]}});
-        assert!(content(key(false)).is_err());
-        assert_eq!(content(key(true)), Ok(vec![]));
+        assert!(content(&key(false)).is_err());
+        assert_eq!(content(&key(true)), Ok(vec![]));
     }
 
     #[test]
     fn a_projected_volume_is_all_or_nothing() {
         let both = |second: &str| json!({"projected": {"sources": [{"secret": {"name": "s"}}, {"configMap": {"name": second}}]}});
-        assert_eq!(content(both("a")).unwrap().len(), 4);
-        assert!(content(both("gone")).is_err());
+        assert_eq!(content(&both("a")).unwrap().len(), 4);
+        assert!(content(&both("gone")).is_err());
     }
 
     #[test]

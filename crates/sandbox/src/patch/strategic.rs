@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn patched(object: &Value, patch: Value) -> Value {
+    fn patched(object: &Value, patch: &Value) -> Value {
         apply(object, patch.as_object().unwrap()).unwrap()
     }
 
@@ -209,7 +209,7 @@ mod tests {
         let patch = json!({"spec": {"containers": [
             {"name": "app", "env": [{"name": "B", "value": "2"}], "args": ["y"]}, {"name": "new", "image": "c:1"},
         ]}});
-        let result = patched(&pod(), patch);
+        let result = patched(&pod(), &patch);
         let names: Vec<_> = result["spec"]["containers"]
             .as_array()
             .unwrap()
@@ -226,14 +226,14 @@ mod tests {
     fn directives_delete_replace_retain_and_order() {
         let deleted = patched(
             &pod(),
-            json!({"spec": {"containers": [{"name": "side", "$patch": "delete"}]}}),
+            &json!({"spec": {"containers": [{"name": "side", "$patch": "delete"}]}}),
         );
         assert_eq!(deleted["spec"]["containers"].as_array().unwrap().len(), 1);
-        let replaced = patched(&pod(), json!({"spec": {"$patch": "replace", "x": 1}}));
+        let replaced = patched(&pod(), &json!({"spec": {"$patch": "replace", "x": 1}}));
         assert_eq!(replaced["spec"], json!({"x": 1}));
         let retained = patched(
             &pod(),
-            json!({"spec": {"volumes": [{"$retainKeys": ["name", "secret"], "name": "v", "secret": {"secretName": "s"}}]}}),
+            &json!({"spec": {"volumes": [{"$retainKeys": ["name", "secret"], "name": "v", "secret": {"secretName": "s"}}]}}),
         );
         assert_eq!(
             retained["spec"]["volumes"],
@@ -241,7 +241,7 @@ mod tests {
         );
         let ordered = patched(
             &pod(),
-            json!({"spec": {"$setElementOrder/containers": [{"name": "side"}, {"name": "app"}],
+            &json!({"spec": {"$setElementOrder/containers": [{"name": "side"}, {"name": "app"}],
                             "containers": [{"name": "side", "image": "b:2"}]}}),
         );
         assert_eq!(
@@ -250,7 +250,7 @@ mod tests {
         );
         let set = patched(
             &pod(),
-            json!({"metadata": {"finalizers": ["b"], "$deleteFromPrimitiveList/finalizers": ["a"]}}),
+            &json!({"metadata": {"finalizers": ["b"], "$deleteFromPrimitiveList/finalizers": ["a"]}}),
         );
         assert_eq!(set["metadata"]["finalizers"], json!(["b"]));
     }

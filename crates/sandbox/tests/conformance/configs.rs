@@ -14,6 +14,7 @@ pub(crate) async fn script(w: &mut World) {
     replace(w).await;
     secrets(w).await;
     refuse(w).await;
+    immutable(w).await;
     delete(w).await;
 }
 
@@ -195,6 +196,10 @@ async fn refuse(w: &mut World) {
     let bad = json!({"metadata": {"annotations": {"a b": "x"}, "labels": {"c d": "e f"}}});
     w.call("bad annotation and label", Merge, &w.core("configmaps/one"), bad)
         .await;
+}
+
+async fn immutable(w: &mut World) {
+    let maps = w.core("configmaps");
     let fixed = json!({"metadata": {"name": "fixed"}, "data": {"a": "1"}, "immutable": true});
     w.call("create an immutable one", Post, &maps, fixed).await;
     let one = w.core("configmaps/fixed");

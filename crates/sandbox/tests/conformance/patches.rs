@@ -16,103 +16,73 @@ pub(crate) async fn script(w: &mut World) {
 }
 
 async fn merge(w: &mut World, one: &str, stale: &str, uid: &str) {
-    let first = w
-        .call(
-            "merge: change, add and remove",
-            Merge,
-            one,
-            json!({"data": {"a": "9", "b": null, "c": "3"}}),
-        )
-        .await;
+    let add = json!({"data": {"a": "9", "b": null, "c": "3"}});
+    let first = w.call("merge: change, add and remove", Merge, one, add).await;
     let again = w
         .call("merge: the same again", Merge, one, json!({"data": {"a": "9"}}))
         .await;
-    w.note(
-        "a patch that changes nothing makes no version",
-        json!(first.version() == again.version()),
-    );
-    let by_bob = format!("{one}?fieldManager=bob");
-    w.call(
-        "merge: someone else changes one key",
-        Merge,
-        &by_bob,
-        json!({"data": {"a": "10"}}),
-    )
-    .await;
-    w.call(
-        "merge: someone else removes one key",
-        Merge,
-        &by_bob,
-        json!({"data": {"c": null}}),
-    )
-    .await;
-    w.call("merge: all data goes", Merge, one, json!({"data": null})).await;
-    w.call("merge: data comes back", Merge, &by_bob, json!({"data": {"z": "1"}}))
-        .await;
-    w.call(
-        "merge: a label",
-        Merge,
-        one,
-        json!({"metadata": {"labels": {"l": "1"}}}),
-    )
-    .await;
-    w.call(
-        "merge: the last label goes",
-        Merge,
-        one,
-        json!({"metadata": {"labels": {"l": null}}}),
-    )
-    .await;
-    w.call(
-        "merge: a stale version",
-        Merge,
-        one,
-        json!({"metadata": {"resourceVersion": stale}, "data": {"q": "1"}}),
-    )
-    .await;
-    w.call(
-        "merge: its own UID",
-        Merge,
-        one,
-        json!({"metadata": {"uid": uid}, "data": {"q": "2"}}),
-    )
-    .await;
-    let foreign = json!({"metadata": {"uid": "00000000-0000-0000-0000-000000000000"}, "data": {"q": "3"}});
-    w.call("merge: another UID", Merge, one, foreign).await;
-    w.call("merge: another name", Merge, one, json!({"metadata": {"name": "n"}}))
-        .await;
-    w.call(
-        "merge: another namespace",
-        Merge,
-        one,
-        json!({"metadata": {"namespace": "default"}}),
-    )
-    .await;
-    w.call(
-        "merge: server's own fields",
-        Merge,
-        one,
-        json!({"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z", "generation": 7}}),
-    )
-    .await;
-    w.call("merge: no object", Merge, one, json!([1])).await;
-    w.call(
-        "merge: what is not there",
-        Merge,
-        &w.core("configmaps/none"),
-        json!({"data": {"a": "1"}}),
-    )
-    .await;
+    let same = first.version() == again.version();
+    w.note("a patch that changes nothing makes no version", json!(same));
+    let bob = format!("{one}?fieldManager=bob");
+    let none = w.core("configmaps/none");
+    let other = "00000000-0000-0000-0000-000000000000";
+    let own = json!({"creationTimestamp": "2001-01-01T00:00:00Z", "generation": 7});
+    let steps = [
+        (
+            "merge: someone else changes one key",
+            bob.as_str(),
+            json!({"data": {"a": "10"}}),
+        ),
+        (
+            "merge: someone else removes one key",
+            &bob,
+            json!({"data": {"c": null}}),
+        ),
+        ("merge: all data goes", one, json!({"data": null})),
+        ("merge: data comes back", &bob, json!({"data": {"z": "1"}})),
+        ("merge: a label", one, json!({"metadata": {"labels": {"l": "1"}}})),
+        (
+            "merge: the last label goes",
+            one,
+            json!({"metadata": {"labels": {"l": null}}}),
+        ),
+        (
+            "merge: a stale version",
+            one,
+            json!({"metadata": {"resourceVersion": stale}, "data": {"q": "1"}}),
+        ),
+        (
+            "merge: its own UID",
+            one,
+            json!({"metadata": {"uid": uid}, "data": {"q": "2"}}),
+        ),
+        (
+            "merge: another UID",
+            one,
+            json!({"metadata": {"uid": other}, "data": {"q": "3"}}),
+        ),
+        ("merge: another name", one, json!({"metadata": {"name": "n"}})),
+        (
+            "merge: another namespace",
+            one,
+            json!({"metadata": {"namespace": "default"}}),
+        ),
+        ("merge: server's own fields", one, json!({"metadata": own})),
+        ("merge: no object", one, json!([1])),
+        ("merge: what is not there", &none, json!({"data": {"a": "1"}})),
+    ];
+    for (step, path, patch) in steps {
+        w.call(step, Merge, path, patch).await;
+    }
+    long_annotation(w, one).await;
+}
+
+async fn long_annotation(w: &mut World, one: &str) {
     let big_note = json!({"metadata": {"annotations": {"afresh.dev/applied": "x".repeat(100_000)}}});
     let (code, _) = w.send(Merge, one, "", &big_note).await;
     w.note("merge: a long annotation", json!(code));
-    w.call(
-        "merge: the annotation goes",
-        Merge,
-        one,
-        json!({"metadata": {"annotations": null}}),
-    )
-    .await;
+    let gone = json!({"metadata": {"annotations": null}});
+    w.call("merge: the annotation goes", Merge, one, gone).await;
 }
 
 async fn json_patch(w: &mut World, one: &str) {

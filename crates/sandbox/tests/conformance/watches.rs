@@ -34,70 +34,61 @@ pub(crate) async fn script(w: &mut World) {
     w.call("delete a", Delete, &a, Value::Null).await;
     let end = w.call("create c", Post, &maps, body("c", "x")).await.version();
 
+    positions(w, &maps, &before, &middle, &end).await;
+    initial(w, &maps).await;
+}
+
+async fn positions(w: &mut World, maps: &str, before: &str, middle: &str, end: &str) {
     let watch = format!("{maps}?watch=1&timeoutSeconds=1");
-    w.watch("from before", &format!("{watch}&resourceVersion={before}"), "")
-        .await;
-    w.watch("from the middle", &format!("{watch}&resourceVersion={middle}"), "")
-        .await;
-    w.watch("from the end", &format!("{watch}&resourceVersion={end}"), "")
-        .await;
-    w.watch(
-        "a selection",
-        &format!("{watch}&resourceVersion={before}&labelSelector=app%3Dx"),
-        "",
-    )
-    .await;
-    w.watch(
-        "one object",
-        &format!("{watch}&resourceVersion={before}&fieldSelector=metadata.name%3Db"),
-        "",
-    )
-    .await;
-    w.watch("the metadata", &format!("{watch}&resourceVersion={middle}"), PARTIAL)
-        .await;
-    w.watch("without a version", &watch, "").await;
-    w.watch("from zero", &format!("{watch}&resourceVersion=0"), "").await;
-    w.watch(
-        "under a name",
-        &format!(
-            "{}?watch=1&timeoutSeconds=1&resourceVersion={before}",
-            w.core("configmaps/b")
+    let steps = [
+        ("from before", format!("{watch}&resourceVersion={before}"), ""),
+        ("from the middle", format!("{watch}&resourceVersion={middle}"), ""),
+        ("from the end", format!("{watch}&resourceVersion={end}"), ""),
+        (
+            "a selection",
+            format!("{watch}&resourceVersion={before}&labelSelector=app%3Dx"),
+            "",
         ),
-        "",
-    )
-    .await;
-    let initial = format!("{watch}&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
-    w.watch("initial events", &format!("{initial}&allowWatchBookmarks=true"), "")
+        (
+            "one object",
+            format!("{watch}&resourceVersion={before}&fieldSelector=metadata.name%3Db"),
+            "",
+        ),
+        ("the metadata", format!("{watch}&resourceVersion={middle}"), PARTIAL),
+        ("without a version", watch.clone(), ""),
+        ("from zero", format!("{watch}&resourceVersion=0"), ""),
+        ("too old", format!("{watch}&resourceVersion=1"), ""),
+    ];
+    for (step, path, accept) in steps {
+        w.watch(step, &path, accept).await;
+    }
+    let named = format!(
+        "{}?watch=1&timeoutSeconds=1&resourceVersion={before}",
+        w.core("configmaps/b")
+    );
+    w.call("under a name nothing is watched", Get, &named, Value::Null)
         .await;
-    w.watch(
-        "initial events of metadata",
-        &format!("{initial}&allowWatchBookmarks=true"),
-        PARTIAL,
-    )
-    .await;
-    w.watch(
-        "initial events of a selection",
-        &format!("{initial}&allowWatchBookmarks=true&labelSelector=app%3Dy"),
-        "",
-    )
-    .await;
-    w.call(
-        "initial events without a match",
-        Get,
-        &format!("{watch}&sendInitialEvents=true"),
-        Value::Null,
-    )
-    .await;
-    w.call(
-        "a match without initial events",
-        Get,
-        &format!("{watch}&resourceVersionMatch=NotOlderThan"),
-        Value::Null,
-    )
-    .await;
-    w.watch("too old", &format!("{watch}&resourceVersion=1"), "").await;
     let (code, _) = w
         .send(Get, &format!("{watch}&resourceVersion=x"), "", &Value::Null)
         .await;
     w.note("from no version", json!(code));
+}
+
+async fn initial(w: &mut World, maps: &str) {
+    let watch = format!("{maps}?watch=1&timeoutSeconds=1");
+    let initial = format!("{watch}&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true");
+    w.watch("initial events", &initial, "").await;
+    w.watch("initial events of metadata", &initial, PARTIAL).await;
+    w.watch(
+        "initial events of a selection",
+        &format!("{initial}&labelSelector=app%3Dy"),
+        "",
+    )
+    .await;
+    let unmatched = format!("{watch}&sendInitialEvents=true");
+    w.call("initial events without a match", Get, &unmatched, Value::Null)
+        .await;
+    let matched = format!("{watch}&resourceVersionMatch=NotOlderThan");
+    w.call("a match without initial events", Get, &matched, Value::Null)
+        .await;
 }
