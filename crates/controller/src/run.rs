@@ -43,7 +43,7 @@ const KEY_RETRY: Duration = Duration::from_secs(2);
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The metrics address.
-    #[error("cannot listen on the metrics address {address}: {source}; choose another with --metrics-addr")]
+    #[error("cannot listen on the metrics address {address}; choose another with --metrics-addr")]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
@@ -51,7 +51,7 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// The digest key.
-    #[error("cannot use the digest key: {0}")]
+    #[error("cannot use the digest key")]
     DigestKey(#[from] KeyError),
 }
 

@@ -200,6 +200,7 @@ struct Told {
     problems: Box<[Problem]>,
     missing: bool,
     unreachable: bool,
+    touched: Option<Digest>,
     flapping: bool,
     unsupported: bool,
 }

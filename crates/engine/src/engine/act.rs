@@ -210,7 +210,7 @@ impl Engine {
             return;
         };
         if touched > 0 {
-            self.tell_touched(id, &run.findings, touched);
+            self.tell_touched(id, &run.findings, files, touched);
         }
         match again {
             Some(at) => self.agenda.at(id, now.until(at), Why::TouchAgain),

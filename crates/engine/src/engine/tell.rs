@@ -89,7 +89,14 @@ impl Engine {
         self.tell(id, Reason::Rolled, format!("rolled for {changed}"));
     }
 
-    pub(super) fn tell_touched(&mut self, id: WorkloadId, findings: &[Finding], touched: usize) {
+    /// Once per content: the touches that follow are only to be sure.
+    pub(super) fn tell_touched(&mut self, id: WorkloadId, findings: &[Finding], files: Digest, touched: usize) {
+        let Some(slot) = self.slots.get_mut(id.index()) else {
+            return;
+        };
+        if slot.told.touched.replace(files) == Some(files) {
+            return;
+        }
         let changed = causes(findings, touch_delta);
         if changed.is_empty() {
             return; // files put back to what they were

@@ -245,6 +245,9 @@ fn touches_are_repeated_and_the_record_is_written_when_they_are_done() {
         },
         now(3_200),
     );
+    let told: Vec<String> = engine.take_notices().into_iter().map(|notice| notice.note).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("touched 3 pods for configmap/web "), "{told:?}");
     let record = engine.next(now(3_200)).unwrap();
     assert!(matches!(record.action, Action::Record(_)));
     engine.finish(record.job, Outcome::Written(None), now(3_200));
