@@ -207,7 +207,7 @@ impl Controller {
         let reason = notice.reason.word();
         self.metrics.notices.get_or_create(&ByReason { reason }).inc();
         if notice.reason.is_warning() {
-            tracing::warn!(subject = ?notice.subject, reason, "{}", notice.note);
+            tracing::warn!(subject = %notice.subject, reason, "{}", notice.note);
         }
         if !self.actor.dry_run {
             self.recorder.publish(herald::event(notice));

@@ -1,6 +1,6 @@
 //! What the people of a cluster are told: Events on workloads and config objects.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use afresh_model::digest::Digest;
 use afresh_model::name::{ConfigKey, WorkloadKey};
@@ -14,6 +14,15 @@ pub enum Subject {
     Workload(WorkloadKey, Box<str>),
     /// A config object.
     Object(ConfigKey),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workload(key, _) => key.fmt(f),
+            Self::Object(key) => key.fmt(f),
+        }
+    }
 }
 
 /// The reason of a notice, as in `Event.reason`.
