@@ -163,8 +163,11 @@ fn controller(
 
 fn terms(client: &Client, config: &Config, clock: Clock) -> BoxStream<'static, Term> {
     match &config.leader {
-        Some(leader) => leader::follow(lease(client, leader), config.identity.clone(), leader.terms, clock).boxed(),
-        None => stream::once(future::ready(Term::Alone))
+        // A dry run writes nothing, so it neither needs the Lease nor keeps it from others.
+        Some(leader) if !config.dry_run => {
+            leader::follow(lease(client, leader), config.identity.clone(), leader.terms, clock).boxed()
+        }
+        _ => stream::once(future::ready(Term::Alone))
             .chain(stream::pending())
             .boxed(),
     }
@@ -180,7 +183,13 @@ fn lease(client: &Client, config: &LeaderConfig) -> LeaseClient {
 async fn installation_key(client: &Client, config: &Config) -> Result<InstallationKey, KeyError> {
     let (writer, name) = (Writer::new(client.clone()), &config.digest_key);
     loop {
-        match digest_key::get_or_create(&writer, &name.namespace, &name.name).await {
+        let attempt = if config.dry_run {
+            let known = digest_key::read(&writer, &name.namespace, &name.name).await;
+            known.and_then(|known| known.map_or_else(digest_key::unsaved, Ok))
+        } else {
+            digest_key::get_or_create(&writer, &name.namespace, &name.name).await
+        };
+        match attempt {
             Err(error @ (KeyError::Call { .. } | KeyError::Contended(_))) => {
                 tracing::warn!("{error}; it is tried again");
                 sleep(KEY_RETRY).await;
@@ -219,7 +228,9 @@ async fn end(client: &Client, config: &Config, mut controller: Controller, event
     if timeout(FAREWELL, events).await.is_err() {
         tracing::warn!("the last Events could not be sent in time");
     }
-    let Some(leader) = &config.leader else { return };
+    let Some(leader) = config.leader.as_ref().filter(|_| !config.dry_run) else {
+        return;
+    };
     match timeout(FAREWELL, leader::release(&lease(client, leader), &config.identity)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!("could not give up the lease: {error}"),

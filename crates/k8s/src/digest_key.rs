@@ -196,10 +196,23 @@ fn new_secret(place: &Place<'_>, key: &str) -> Value {
     })
 }
 
+/// A digest key that nobody keeps, for a run that writes nothing.
+///
+/// # Errors
+/// If the system gives no random bytes.
+pub fn unsaved() -> Result<InstallationKey, KeyError> {
+    let key = DigestKey::new(&random_bytes()?).map_err(|error| KeyError::Random(error.to_string()))?;
+    Ok(InstallationKey { key, created: None })
+}
+
 fn random() -> Result<String, KeyError> {
+    Ok(STANDARD.encode(random_bytes()?))
+}
+
+fn random_bytes() -> Result<[u8; SIZE], KeyError> {
     let mut bytes = [0; SIZE];
     getrandom::fill(&mut bytes).map_err(|error| KeyError::Random(error.to_string()))?;
-    Ok(STANDARD.encode(bytes))
+    Ok(bytes)
 }
 
 fn failed(verb: &'static str, error: WriteError, place: &Place<'_>) -> KeyError {
