@@ -41,7 +41,6 @@ impl ClusterArgs {
     ///
     /// # Errors
     /// As [`Self::connect`].
-    #[allow(dead_code, reason = "for subcommands that need neither namespace nor counts")]
     pub(crate) async fn client(&self) -> anyhow::Result<kube::Client> {
         Ok(self.connect(&RequestCounts::default()).await?.client)
     }

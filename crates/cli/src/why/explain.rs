@@ -12,7 +12,7 @@ use afresh_model::record::Record;
 use afresh_model::workload::{Reading, Rollout, Workload};
 
 use super::explanation::{
-    Explanation, ObjectState, ObjectView, Origin, PodsView, PolicyView, RecordView, RolloutView, Setting,
+    Explanation, ObjectState, ObjectView, Origin, PodsView, PolicyView, RecordView, RolloutView, Setting, Takes,
 };
 use super::facts::{Facts, Seen};
 use super::objects::objects;
@@ -57,7 +57,10 @@ fn policy(facts: &Facts, reading: &Reading) -> PolicyView {
     let policy = &reading.policy;
     let bad = |key: &str| reading.problems.iter().any(|problem| problem.key == key);
     let origin = |key: &str, understood: bool| {
-        let (own, template) = (&facts.observed.annotations, &facts.observed.template.metadata.annotations);
+        let (own, template) = (
+            &facts.observed.annotations,
+            &facts.observed.template.metadata.annotations,
+        );
         match (own.contains_key(key), template.contains_key(key)) {
             _ if !understood => Origin::Default,
             (true, _) => Origin::Workload,
@@ -156,11 +159,18 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
             ));
         }
     }
+    notes.extend(objects.iter().filter_map(out_of_reach));
     notes.extend(facts.unknowns.iter().cloned());
     if let Some(Err(why)) = &facts.pods {
         notes.push(format!("the pods could not be looked at: {why}"));
     }
-    if workload.record.is_none() && facts.observed.annotations.get(APPLIED).is_some_and(|text| Record::parse(text).is_ok()) {
+    if workload.record.is_none()
+        && facts
+            .observed
+            .annotations
+            .get(APPLIED)
+            .is_some_and(|text| Record::parse(text).is_ok())
+    {
         notes.push(format!(
             "its annotation {APPLIED} was written on another workload (another uid), so it counts as never adopted"
         ));
@@ -177,4 +187,18 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
         Rollout::Failed => notes.push("its last rollout failed: its own controller has given up waiting".to_owned()),
     }
     notes
+}
+
+/// What stays old although something is done, or nothing has to be.
+fn out_of_reach(object: &ObjectView) -> Option<String> {
+    if object.state == ObjectState::Unreachable {
+        return None; // the verdict says so
+    }
+    let old = object.content.iter().find(|content| {
+        content.takes == Takes::Unreachable && content.applied.is_some() && content.applied != content.current
+    })?;
+    Some(format!(
+        "{}: the running pods stay on old content ({}): only new ones would see the change",
+        object.object, old.keys
+    ))
 }

@@ -241,7 +241,7 @@ pub(crate) struct ContentView {
     pub(crate) keys: String,
     /// What was last applied; nothing where that is not known.
     pub(crate) applied: Option<String>,
-    /// What is; nothing where it could not be compared.
+    /// What is; nothing where the object is required and not there.
     pub(crate) current: Option<String>,
 }
 

@@ -86,9 +86,14 @@ fn unreadable(key: &WorkloadKey, error: &WriteError) -> anyhow::Error {
     let WorkloadKey { kind, namespace, name } = key;
     let what = format!("{}/{name}", kind.word());
     match error {
-        WriteError::Gone => anyhow!("there is no {what} in namespace {namespace}; is it in another one? give -n NAMESPACE"),
+        WriteError::Gone => {
+            anyhow!("there is no {what} in namespace {namespace}; is it in another one? give -n NAMESPACE")
+        }
         WriteError::Denied(message) => {
-            anyhow!("may not read {what}: it takes the verb get on {}s in namespace {namespace}: {message}", kind.word())
+            anyhow!(
+                "may not read {what}: it takes the verb get on {}s in namespace {namespace}: {message}",
+                kind.word()
+            )
         }
         error => anyhow!("cannot read {what} in namespace {namespace}: {error}"),
     }
@@ -97,7 +102,9 @@ fn unreadable(key: &WorkloadKey, error: &WriteError) -> anyhow::Error {
 /// Whether a Pod is one that nobody keeps current as itself.
 async fn aside(client: &Client, key: &WorkloadKey) -> anyhow::Result<Option<Aside>> {
     let path = format!("{}/{}", LeanPod::path(Some(&key.namespace)), key.name);
-    let request = http::Request::get(path).body(Vec::new()).context("cannot ask for the pod")?;
+    let request = http::Request::get(path)
+        .body(Vec::new())
+        .context("cannot ask for the pod")?;
     let answer = tokio::time::timeout(LIMIT, client.request_text(request)).await;
     let text = answer
         .map_err(|_| anyhow!("no answer about the pod within {LIMIT:?}"))?
@@ -186,7 +193,11 @@ async fn read_globs(writer: &Writer, key: &DigestKey, workload: &Workload, facts
             }
             ConfigKind::Secret => {
                 let all = writer.list_all::<LeanSecret>(Some(&namespace)).await;
-                all.map(|all| all.into_iter().map(|secret| secret.into_object(key)).collect::<Vec<_>>())
+                all.map(|all| {
+                    all.into_iter()
+                        .map(|secret| secret.into_object(key))
+                        .collect::<Vec<_>>()
+                })
             }
         };
         match listed {
@@ -225,7 +236,9 @@ async fn look(writer: &Writer, facts: &Facts, workload: &Workload) -> Result<Vec
                 })
                 .collect())
         }
-        Err(error) => Err(format!("it takes the verb list on pods in namespace {namespace}: {error}")),
+        Err(error) => Err(format!(
+            "it takes the verb list on pods in namespace {namespace}: {error}"
+        )),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use afresh_engine::plan::{News, Plan};
 use afresh_model::content::Content;
-use afresh_model::digest::KeyHash;
+use afresh_model::digest::{Digest, KeyHash};
 use afresh_model::name::{ConfigKind, ConfigRef};
 use afresh_model::object::Lack;
 use afresh_model::policy::Policy;
@@ -180,7 +180,11 @@ impl Viewer<'_> {
             via: reference.via.to_string(),
             keys: reference.keys.to_string(),
             optional: reference.optional,
-            freshness: if immutable { Freshness::Frozen } else { reference.freshness },
+            freshness: if immutable {
+                Freshness::Frozen
+            } else {
+                reference.freshness
+            },
             hot: hot && !immutable,
             why: why(reference, immutable),
             takes: self
@@ -223,31 +227,28 @@ impl Viewer<'_> {
             let named = references
                 .iter()
                 .filter(|reference| self.takes(reference, workload.mode) == takes);
-            self.compared(
-                workload,
+            let keys = union(named.map(|reference| &reference.keys), selection);
+            let digests = self.digests(workload, selection);
+            ContentView {
                 takes,
-                selection,
-                union(named.map(|reference| &reference.keys), selection),
-            )
+                keys,
+                applied: digests.0.map(|digest| digest.to_string()),
+                // Nothing is content too, but not where something is required.
+                current: (state != ObjectState::Missing).then(|| digests.1.to_string()),
+            }
         })
         .collect()
     }
 
-    fn compared(&self, workload: &Workload, takes: Takes, selection: &Selection, keys: String) -> ContentView {
-        let found = self.facts.object(self.object);
+    /// What was applied of the selected keys, if that is known, and what is.
+    fn digests(&self, workload: &Workload, selection: &Selection) -> (Option<Digest>, Digest) {
         let key = (self.object.kind == ConfigKind::Secret).then_some(self.facts.context.key);
         let empty = Content::default();
-        let print = found
-            .map_or(&empty, |found| &found.content)
-            .fingerprint(selection, key);
+        let content = self.facts.object(self.object).map_or(&empty, |found| &found.content);
+        let print = content.fingerprint(selection, key);
         let record = workload.record.as_deref();
         let applied = record.and_then(|record| record.applied.digest(self.object, print.basis));
-        ContentView {
-            takes,
-            keys,
-            applied: applied.map(|digest| digest.to_string()),
-            current: found.map(|_| print.digest.to_string()),
-        }
+        (applied, print.digest)
     }
 
     fn policy(&self) -> &Policy {
@@ -291,7 +292,7 @@ fn why(reference: &Reference, immutable: bool) -> &'static str {
         (_, Freshness::Live, _) if immutable => "the kubelet does not watch an immutable object",
         (_, Freshness::Frozen, _) => "only an init container mounts it, and that has ended",
         (_, Freshness::Live, User::Init(_)) => {
-            "the kubelet rewrites it; the containers that stay decide what a change takes"
+            "the kubelet rewrites it, and the containers that stay decide what that takes"
         }
         (_, Freshness::Live, _) => "the kubelet rewrites the files of a whole mount",
     }

@@ -110,16 +110,26 @@ impl Page {
     }
 
     fn object(&mut self, object: &ObjectView) {
-        let mut line = format!("  {}  {}", paint(BOLD, &object.object), paint(style(object.state), &object.says));
+        let mut line = format!(
+            "  {}  {}",
+            paint(BOLD, &object.object),
+            paint(style(object.state), &object.says)
+        );
         if let Some(written) = &object.written {
-            let _ = write!(line, " {}", paint(DIM, &format!("(data last written {})", self.time(written))));
+            let _ = write!(
+                line,
+                " {}",
+                paint(DIM, &format!("(data last written {})", self.time(written)))
+            );
         }
         self.line(&line);
         if object.immutable {
             self.line("    immutable: its content never changes while it is there");
         }
         if let Some(pattern) = &object.included_by {
-            self.line(&format!("    included by afresh.dev/include: {pattern}; any change of it takes new pods"));
+            self.line(&format!(
+                "    included by afresh.dev/include: {pattern}; any change of it takes new pods"
+            ));
         }
         for reference in &object.references {
             self.reference(reference);
@@ -135,10 +145,11 @@ impl Page {
             None => String::new(),
             Some(takes) => format!("; {}", a_change(takes)),
         };
-        self.line(&format!(
-            "    {} of {}: {}{optional}",
-            reference.via, reference.user, reference.keys
-        ));
+        let whose = match &*reference.user {
+            "pod" => String::new(), // a volume that no container mounts
+            user => format!(" of {user}: {}", reference.keys),
+        };
+        self.line(&format!("    {}{whose}{optional}", reference.via));
         let fresh = match (reference.freshness, reference.hot) {
             (Freshness::Frozen, _) => "frozen",
             (Freshness::Live, false) => "live",
@@ -153,13 +164,20 @@ impl Page {
         };
         let (applied, current) = (short(&content.applied), short(&content.current));
         let text = match (applied, current) {
-            (Some(applied), Some(current)) if applied == current => paint(GOOD, &format!("brought up to {applied}, which is current")),
+            (Some(applied), Some(current)) if applied == current => {
+                paint(GOOD, &format!("brought up to {applied}, which is current"))
+            }
             (Some(applied), Some(current)) => paint(BUSY, &format!("brought up to {applied}, current is {current}")),
             (None, Some(current)) => format!("nothing recorded, current is {current}"),
             (Some(applied), None) => format!("brought up to {applied}, now not there"),
             (None, None) => "nothing recorded, and not there".to_owned(),
         };
-        self.line(&format!("    {}: {text}", content.keys));
+        let takes = match content.takes {
+            Takes::Roll => "new pods",
+            Takes::Touch => "a touch",
+            Takes::Unreachable | Takes::Nothing => "out of reach",
+        };
+        self.line(&format!("    {} ({takes}): {text}", content.keys));
     }
 
     fn record(&mut self, told: &Explanation) {
@@ -222,7 +240,7 @@ const fn a_change(takes: Takes) -> &'static str {
         Takes::Roll => "a change takes new pods",
         Takes::Touch => "a change takes a touch",
         Takes::Unreachable => "a change reaches it by nothing that is allowed",
-        Takes::Nothing => "a change takes nothing",
+        Takes::Nothing => "a change of it alone takes nothing",
     }
 }
 

@@ -48,10 +48,16 @@ pub(crate) fn left_alone(facts: &Facts, reading: &Reading, origin: Origin) -> De
                 ("replicaset", Some((deployment, _))) => format!("deployment/{deployment}"),
                 _ => format!("{kind}/{}", owner.name),
             };
-            format!("{kind}/{} has made it, so it is kept current as a part of that; ask: afresh why {ask}", owner.name)
+            format!(
+                "{kind}/{} has made it, so it is kept current as a part of that; ask: afresh why {ask}",
+                owner.name
+            )
         }
         (None, Origin::Default) if unreadable => {
-            format!("the annotation {RELOAD} cannot be understood, and the default is {}", facts.default.word())
+            format!(
+                "the annotation {RELOAD} cannot be understood, and the default is {}",
+                facts.default.word()
+            )
         }
         (None, Origin::Default) if facts.key.kind == WorkloadKind::Pod => {
             format!("no annotation {RELOAD}, and --default-reload is not for Pods; add {RELOAD}: auto to opt in")
@@ -68,7 +74,7 @@ pub(crate) fn decide(facts: &Facts, workload: &Workload, plan: &Plan, objects: &
     match plan.verdict {
         Planned::Roll(_) => roll(facts, workload, plan),
         Planned::Blocked => blocked(plan),
-        Planned::Touch(_) => touch(workload, plan),
+        Planned::Touch(_) => touch(facts.key.kind, workload, plan),
         Planned::LookAtPods => {
             let because = named(plan, |news| matches!(news, News::Uncertain));
             let summary = format!(
@@ -85,7 +91,7 @@ pub(crate) fn decide(facts: &Facts, workload: &Workload, plan: &Plan, objects: &
             let summary = "would only have its record written anew: nothing has to be refreshed or restarted";
             Decision::new(Verdict::Record, summary.to_owned(), Vec::new())
         }
-        Planned::Nothing => nothing(plan, objects),
+        Planned::Nothing => nothing(facts.key.kind, plan, objects),
     }
 }
 
@@ -116,15 +122,16 @@ fn roll(facts: &Facts, workload: &Workload, plan: &Plan) -> Decision {
     }
 }
 
-fn touch(workload: &Workload, plan: &Plan) -> Decision {
+fn touch(kind: WorkloadKind, workload: &Workload, plan: &Plan) -> Decision {
     let because = named(plan, |news| matches!(news, News::Touch(_)));
     let reason = changes(plan, |news| match news {
         News::Touch(delta) => Some(*delta),
         _ => None,
     });
     let enough = match workload.mode {
-        Mode::Touch => "no more is allowed",
-        Mode::Auto | Mode::Roll | Mode::Evict => "its containers reread the files",
+        _ if kind == WorkloadKind::Pod => "a Pod by itself is never replaced".to_owned(),
+        Mode::Touch => format!("{RELOAD}: touch allows no more"),
+        Mode::Auto | Mode::Roll | Mode::Evict => "its containers reread the files".to_owned(),
     };
     let summary = format!("would be touched now, without a restart, because {reason}: {enough}");
     Decision::new(Verdict::Touch, summary, because)
@@ -136,11 +143,14 @@ fn blocked(plan: &Plan) -> Decision {
         News::Roll(delta) => Some(*delta),
         _ => None,
     });
-    let summary = format!("is held: {reason}, but new pods could not start, because {}", lacking(plan));
+    let summary = format!(
+        "is held: {reason}, but new pods could not start, because {}",
+        lacking(plan)
+    );
     Decision::new(Verdict::Blocked, summary, because)
 }
 
-fn nothing(plan: &Plan, objects: &[ObjectView]) -> Decision {
+fn nothing(kind: WorkloadKind, plan: &Plan, objects: &[ObjectView]) -> Decision {
     let missing = named(plan, |news| matches!(news, News::Lacking(_)));
     if !missing.is_empty() {
         let summary = format!(
@@ -151,8 +161,12 @@ fn nothing(plan: &Plan, objects: &[ObjectView]) -> Decision {
     }
     let stale = named(plan, |news| matches!(news, News::Unreachable(_)));
     if !stale.is_empty() {
+        let why = match kind {
+            WorkloadKind::Pod => "a Pod by itself is never replaced".to_owned(),
+            _ => format!("{RELOAD}: touch allows none"),
+        };
         let summary = format!(
-            "is stale and stays so: {} changed, only new pods would see it, and {RELOAD}: touch forbids a restart",
+            "is stale and stays so: {} changed, only new pods would see it, and {why}",
             list(&stale)
         );
         return Decision::new(Verdict::Stale, summary, stale);
@@ -168,7 +182,10 @@ fn nothing(plan: &Plan, objects: &[ObjectView]) -> Decision {
     let summary = if opaque.is_empty() {
         "is current".to_owned()
     } else {
-        format!("is current as far as can be told: {} could not be compared", list(&opaque))
+        format!(
+            "is current as far as can be told: {} could not be compared",
+            list(&opaque)
+        )
     };
     Decision::new(Verdict::Current, summary, Vec::new())
 }

@@ -23,26 +23,26 @@ pub(super) fn time(text: &str) -> UnixSeconds {
 }
 
 /// A ConfigMap last written long ago.
-pub(super) fn map(name: &str, data: Value) -> Value {
+pub(super) fn map(name: &str, data: &Value) -> Value {
     object("ConfigMap", name, data, BEFORE)
 }
 
 /// A ConfigMap written two minutes ago.
-pub(super) fn new_map(name: &str, data: Value) -> Value {
+pub(super) fn new_map(name: &str, data: &Value) -> Value {
     object("ConfigMap", name, data, "2026-11-21T09:58:00Z")
 }
 
 /// A Secret last written long ago; the values are base64.
-pub(super) fn secret(name: &str, data: Value) -> Value {
+pub(super) fn secret(name: &str, data: &Value) -> Value {
     object("Secret", name, data, BEFORE)
 }
 
 /// A Secret written two minutes ago.
-pub(super) fn new_secret(name: &str, data: Value) -> Value {
+pub(super) fn new_secret(name: &str, data: &Value) -> Value {
     object("Secret", name, data, "2026-11-21T09:58:00Z")
 }
 
-fn object(kind: &str, name: &str, data: Value, written: &str) -> Value {
+fn object(kind: &str, name: &str, data: &Value, written: &str) -> Value {
     let managed = json!([{"manager": "kubectl", "time": written, "fieldsV1": {"f:data": {}}}]);
     json!({"apiVersion": "v1", "kind": kind, "data": data, "metadata": {
         "namespace": "prod", "name": name, "resourceVersion": "20", "creationTimestamp": BEFORE, "managedFields": managed,
@@ -203,7 +203,11 @@ impl Scene {
         let reading = facts.observed.read(self.kind, self.default);
         let workload = reading.workload.unwrap();
         let record = Record {
-            uid: if self.foreign { "uid-0".into() } else { workload.uid.clone() },
+            uid: if self.foreign {
+                "uid-0".into()
+            } else {
+                workload.uid.clone()
+            },
             at: time(RECORDED),
             template: Some(workload.template),
             rolls: self.rolls,
@@ -241,8 +245,15 @@ impl Scene {
             facts.objects.insert(object.clone(), Seen::Unread(why));
         }
         let reading = facts.observed.read(self.kind, self.default);
-        for reference in reading.references {
-            facts.objects.entry(reference.object).or_insert(Seen::Absent);
+        let included = reading.workload.map(|workload| workload.uses).unwrap_or_default();
+        let used = included.into_iter().map(|usage| usage.object);
+        for object in reading
+            .references
+            .into_iter()
+            .map(|reference| reference.object)
+            .chain(used)
+        {
+            facts.objects.entry(object).or_insert(Seen::Absent);
         }
         facts
     }
