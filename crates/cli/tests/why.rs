@@ -140,7 +140,8 @@ async fn wrong_usage_is_status_2_and_says_what_is_right() {
     for (words, says) in [
         (&["cronjob/web"][..], "one of deployment, statefulset, daemonset, pod"),
         (&["web"], "write KIND/NAME, such as deployment/web"),
-        (&["deployment", "a", "b"], "unexpected argument"),
+        (&["deployment", "a", "b"], "no more were expected"),
+        (&["deployment/a", "sts/b"], "one workload at a time"),
         (&[], "required"),
         (&["deployment/web", "-o", "yaml"], "text, json"),
         (&["deployment/web", "-n", "a.b"], "\"a.b\" is no namespace"),
