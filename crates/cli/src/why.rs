@@ -43,7 +43,7 @@ enum Output {
 /// The flags of `afresh why`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Nothing is changed. The decision is the controller's own, from what the cluster says now; what only a running
+Nothing is changed. The decision is the controller's own, from what the cluster says now; what only a running \
 controller knows (that it saw a change happen, its --selector, its namespaces, --max-rolling) is not part of it.
 
 Exit status: 0 whatever the answer is, also where an action is due; 1 if the workload cannot be read; 2 for wrong usage.")]
