@@ -100,16 +100,23 @@ impl Node {
         self.kubelet().files(namespace, pod, container, mount_path)
     }
 
-    /// One file as text.
+    /// One file as text, by its absolute path in the container; what is not UTF-8 is replaced.
     #[must_use]
     pub fn file(&self, namespace: &str, pod: &str, container: &str, path: &str) -> Option<String> {
-        let (mount, name) = path.rsplit_once('/')?;
-        let files = self
-            .files(namespace, pod, container, mount)
-            .or_else(|| self.files(namespace, pod, container, path))?;
-        files
-            .get(name)
-            .map(|file| String::from_utf8_lossy(&file.bytes).into_owned())
+        let below = |files: &Files, name: &str| {
+            files
+                .get(name)
+                .map(|file| String::from_utf8_lossy(&file.bytes).into_owned())
+        };
+        // A file mounted by subPath is its own mount, under its own path.
+        let (_, own_name) = path.rsplit_once('/')?;
+        if let Some(files) = self.files(namespace, pod, container, path) {
+            return below(&files, own_name);
+        }
+        path.rmatch_indices('/').find_map(|(at, _)| {
+            let files = self.files(namespace, pod, container, &path[..at])?;
+            below(&files, &path[at + 1..])
+        })
     }
 
     /// Where a volume of a pod lies on disk, if volumes are written there.

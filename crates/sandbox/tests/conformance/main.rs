@@ -8,6 +8,7 @@ mod configs;
 mod controllers;
 mod harness;
 mod lists;
+mod nodes;
 mod patches;
 mod status;
 mod times;
@@ -68,4 +69,16 @@ async fn controllers_behave_alike() {
     controllers::script(&mut mock).await;
     controllers::script(&mut real).await;
     compare("controllers_behave_alike", &real, &mock);
+}
+
+#[tokio::test]
+async fn nodes_behave_alike() {
+    let Some(cluster) = Cluster::shared_with_node().await.unwrap() else {
+        return;
+    };
+    let mut real = real(cluster).await;
+    let (handle, mut mock) = sandbox(&Options::default()).await;
+    let (real_eyes, eyes) = (nodes::Eyes::Real(cluster), nodes::Eyes::Sandbox(handle));
+    tokio::join!(nodes::script(&mut real, &real_eyes), nodes::script(&mut mock, &eyes));
+    compare("nodes_behave_alike", &real, &mock);
 }

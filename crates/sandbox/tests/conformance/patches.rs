@@ -21,12 +21,12 @@ async fn merge(w: &mut World, one: &str, stale: &str, uid: &str) {
     let again = w
         .call("merge: the same again", Merge, one, json!({"data": {"a": "9"}}))
         .await;
-    let same = first.version() == again.version();
-    w.note("a patch that changes nothing makes no version", json!(same));
+    w.note(
+        "a patch that changes nothing makes no version",
+        json!(first.version() == again.version()),
+    );
     let bob = format!("{one}?fieldManager=bob");
-    let none = w.core("configmaps/none");
     let other = "00000000-0000-0000-0000-000000000000";
-    let own = json!({"creationTimestamp": "2001-01-01T00:00:00Z", "generation": 7});
     let steps = [
         (
             "merge: someone else changes one key",
@@ -67,13 +67,25 @@ async fn merge(w: &mut World, one: &str, stale: &str, uid: &str) {
             one,
             json!({"metadata": {"namespace": "default"}}),
         ),
-        ("merge: server's own fields", one, json!({"metadata": own})),
+        ("merge: a generation", one, json!({"metadata": {"generation": 7}})),
         ("merge: no object", one, json!([1])),
-        ("merge: what is not there", &none, json!({"data": {"a": "1"}})),
     ];
     for (step, path, patch) in steps {
         w.call(step, Merge, path, patch).await;
     }
+    strangers(w, one).await;
+}
+
+async fn strangers(w: &mut World, one: &str) {
+    w.call(
+        "merge: what is not there",
+        Merge,
+        &w.core("configmaps/none"),
+        json!({"data": {"a": "1"}}),
+    )
+    .await;
+    let born = json!({"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z"}});
+    w.call("merge: another time of birth", Merge, one, born).await;
     long_annotation(w, one).await;
 }
 
