@@ -27,6 +27,19 @@ pub enum Why {
     TouchAgain,
 }
 
+/// What a workload waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Waits {
+    /// An action is under way.
+    Running,
+    /// Its turn under `--max-rolling`.
+    Turn,
+    /// A time, for this reason.
+    #[serde(untagged)]
+    Until(Why),
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     due: Millis,

@@ -12,14 +12,13 @@ use afresh_model::time::UnixSeconds;
 use afresh_model::usage::Mode;
 use afresh_model::workload::{Rollout, Workload};
 
-use crate::agenda::{Agenda, Why};
+use crate::agenda::{Agenda, Waits, Why};
 use crate::evidence::Pods;
 use crate::flap;
 use crate::index::{Applied, Index, Indexed, Source, SourceKind, WorkloadId};
 use crate::notice::{Notice, Reason, Subject, causes};
 use crate::plan::{Context, Delta, Finding, News, Plan, Verdict, View, plan};
 use crate::sight::Sight;
-use crate::state::Waits;
 use crate::time::{Millis, Now};
 
 /// How often workloads that wait for their turn are looked at, beside when a rollout ends.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use afresh_model::annotation::Annotations;
 use afresh_model::content::{Content, Entry};
 use afresh_model::digest::{DigestKey, EntryHasher, KeyHash, KeyId};
 use afresh_model::name::{ConfigKey, ConfigRef, Name, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
-use afresh_model::policy::{Annotations, Reload};
+use afresh_model::policy::Reload;
 use afresh_model::record::Record;
 use afresh_model::template::{self, PodTemplate};
 use afresh_model::time::{Revision, UnixSeconds};

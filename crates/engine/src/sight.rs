@@ -78,17 +78,7 @@ impl Tracked {
     /// The object as first seen, or seen again after it was gone.
     #[must_use]
     pub fn first(object: ConfigObject, sight: Sight) -> Self {
-        let changed = Since::new(object.revision, sight == Sight::Live);
-        let change = if sight == Sight::Live {
-            Change::Created
-        } else {
-            Change::Found
-        };
-        Self {
-            object,
-            change,
-            changed,
-        }
+        Self::news(object, sight, Change::Created)
     }
 
     /// The object seen again. Only another content is news.
@@ -97,12 +87,12 @@ impl Tracked {
         if object.content == self.object.content {
             return Self { object, ..*self };
         }
+        Self::news(object, sight, Change::Modified)
+    }
+
+    fn news(object: ConfigObject, sight: Sight, live: Change) -> Self {
         let changed = Since::new(object.revision, sight == Sight::Live);
-        let change = if sight == Sight::Live {
-            Change::Modified
-        } else {
-            Change::Found
-        };
+        let change = if sight == Sight::Live { live } else { Change::Found };
         Self {
             object,
             change,

@@ -4,7 +4,7 @@ use afresh_model::digest::Digest;
 use afresh_model::name::WorkloadKey;
 use serde::Serialize;
 
-use crate::agenda::Why;
+use crate::agenda::Waits;
 use crate::engine::Engine;
 use crate::index::WorkloadId;
 use crate::time::Now;
@@ -46,19 +46,6 @@ pub struct Waiting {
     pub due_in_ms: Option<u64>,
     /// How often in a row the last action failed.
     pub failures: u32,
-}
-
-/// What a workload waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Waits {
-    /// An action is under way.
-    Running,
-    /// Its turn under `--max-rolling`.
-    Turn,
-    /// A time, for this reason.
-    #[serde(untagged)]
-    Until(Why),
 }
 
 impl Engine {

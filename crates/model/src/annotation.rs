@@ -1,5 +1,10 @@
 //! The annotation keys of the contract.
 
+use std::collections::BTreeMap;
+
+/// Annotations of one object, by key.
+pub type Annotations = BTreeMap<String, String>;
+
 /// How a workload is kept current: see [`crate::policy::Reload`].
 pub const RELOAD: &str = "afresh.dev/reload";
 /// Containers that reread mounted files by themselves: `true` or container names.

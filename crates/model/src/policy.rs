@@ -2,17 +2,13 @@
 //!
 //! A value that cannot be parsed is a [`Problem`]; the rest of the policy still applies.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::annotation;
+use crate::annotation::{self, Annotations};
+use crate::duration;
 use crate::name::{ConfigKind, Name};
 use crate::pattern::Pattern;
-use crate::{duration, reference::Reference};
-
-/// Annotations of one object, by key.
-pub type Annotations = BTreeMap<String, String>;
 
 /// How a workload is kept current: the values of `afresh.dev/reload`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -173,12 +169,6 @@ impl Policy {
     #[must_use]
     pub fn excludes(&self, kind: ConfigKind, name: &Name) -> bool {
         self.exclude.iter().any(|pattern| pattern.matches(kind, name))
-    }
-
-    /// Whether the object of a reference is excluded by name.
-    #[must_use]
-    pub fn excludes_reference(&self, reference: &Reference) -> bool {
-        self.excludes(reference.object.kind, &reference.object.name)
     }
 }
 

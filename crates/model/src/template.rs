@@ -6,8 +6,8 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de::DeserializeSeed};
 
 use crate::annotation;
+use crate::annotation::Annotations;
 use crate::digest::{TemplateHash, TemplateHasher};
-use crate::policy::Annotations;
 
 /// A `PodTemplateSpec`, or a Pod read as one.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -133,11 +133,9 @@ impl Mode {
 /// excludes. Sorted by object. Globs are left to whoever knows which objects there are.
 #[must_use]
 pub fn uses(references: &[Reference], policy: &Policy) -> Vec<Use> {
+    let excluded = |object: &ConfigRef| policy.excludes(object.kind, &object.name);
     let mut by_object: BTreeMap<&ConfigRef, Use> = BTreeMap::new();
-    for reference in references
-        .iter()
-        .filter(|reference| !policy.excludes_reference(reference))
-    {
+    for reference in references.iter().filter(|reference| !excluded(&reference.object)) {
         add(
             by_object.entry(&reference.object).or_insert_with(|| empty(reference)),
             reference,
@@ -146,7 +144,7 @@ pub fn uses(references: &[Reference], policy: &Policy) -> Vec<Use> {
     }
     for pattern in &policy.include {
         let Pattern::Exact(object) = pattern else { continue };
-        if policy.excludes(object.kind, &object.name) {
+        if excluded(object) {
             continue;
         }
         let included = Use::included(object.clone());
@@ -197,10 +195,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::annotation::Annotations;
     use crate::content::{Content, Entry};
     use crate::digest::EntryHasher;
     use crate::object::{ConfigObject, Lack};
-    use crate::policy::Annotations;
     use crate::reference::references;
     use crate::template::PodTemplate;
 

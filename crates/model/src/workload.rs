@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::annotation;
+use crate::annotation::Annotations;
 use crate::digest::TemplateHash;
 use crate::name::{ConfigKind, Name, WorkloadKind};
 use crate::pattern::Pattern;
-use crate::policy::{Annotations, Place, Policy, Problem, Reload};
+use crate::policy::{Place, Policy, Problem, Reload};
 use crate::record::Record;
 use crate::reference::{Reference, references};
 use crate::template::PodTemplate;

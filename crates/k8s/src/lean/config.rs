@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use afresh_model::annotation::Annotations;
 use afresh_model::content::{Content, Entry};
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, Name};
 use afresh_model::object::ConfigObject;
-use afresh_model::policy::{Annotations, Problem, parse_ignore};
+use afresh_model::policy::{Problem, parse_ignore};
 use afresh_model::time::UnixSeconds;
 use serde::Deserialize;
 

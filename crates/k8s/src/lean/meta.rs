@@ -1,7 +1,7 @@
 //! `metadata`, as much of it as is ever needed.
 
+use afresh_model::annotation::Annotations;
 use afresh_model::name::{Name, NameError};
-use afresh_model::policy::Annotations;
 use afresh_model::time::{Revision, UnixSeconds};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess};

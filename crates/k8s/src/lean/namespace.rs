@@ -1,7 +1,7 @@
 //! Namespaces, for `--namespace-selector`.
 
+use afresh_model::annotation::Annotations;
 use afresh_model::name::Name;
-use afresh_model::policy::Annotations;
 use serde::Deserialize;
 
 use super::Watched;
