@@ -15,6 +15,8 @@ pub struct ApiError {
     /// The sentence for people.
     pub message: String,
     details: Option<Map<String, Value>>,
+    /// Where a list can go on, at the price of consistency.
+    continue_token: Option<String>,
 }
 
 /// One reason why an object is invalid.
@@ -116,6 +118,7 @@ impl ApiError {
             reason,
             message,
             details: None,
+            continue_token: None,
         }
     }
 
@@ -252,6 +255,19 @@ impl ApiError {
         Self::plain(410, "Expired", message)
     }
 
+    /// The same for a page; the token leads to the rest as it is now.
+    pub(crate) fn page_expired(token: String) -> Self {
+        let message = "The provided continue parameter is too old to display a consistent list result. You can start a \
+            new list without the continue parameter, or use the continue token in this response to retrieve the \
+            remainder of the results. Continuing with the provided token results in an inconsistent list - objects \
+            that were created, modified, or deleted between the time the first chunk was returned and now may show up \
+            in the list.";
+        Self {
+            continue_token: Some(token),
+            ..Self::expired(message)
+        }
+    }
+
     pub(crate) fn too_large_version(asked: u64, current: u64) -> Self {
         let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
         let mut error = Self::plain(504, "Timeout", message);
@@ -335,6 +351,9 @@ impl ApiError {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code,
         });
+        if let Some(token) = &self.continue_token {
+            status["metadata"]["continue"] = json!(token);
+        }
         if let Some(details) = &self.details {
             status["details"] = Value::Object(details.clone());
         }

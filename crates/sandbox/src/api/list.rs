@@ -12,7 +12,7 @@ use crate::object;
 use crate::resource::Resource;
 use crate::selector::Selector;
 use crate::status::ApiError;
-use crate::store::{Compacted, Key};
+use crate::store::Key;
 
 /// `resourceVersionMatch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Server {
             past = self
                 .store
                 .list_at(resource.storage(), revision)
-                .map_err(|gone| expired(query, gone))?;
+                .map_err(|_| expired(query))?;
             &mut past.iter()
         };
         let mut found = everything
@@ -98,7 +98,7 @@ impl Server {
                     "specifying resource version is not allowed when using continue",
                 ));
             }
-            return Ok((revision, Some(key)));
+            return Ok((if revision == LATEST { current } else { revision }, Some(key)));
         }
         match (query.version, query.version_match) {
             (Some(asked), _) if asked > current => Err(ApiError::too_large_version(asked, current)),
@@ -110,21 +110,22 @@ impl Server {
     }
 }
 
-fn expired(query: &Query, gone: Compacted) -> ApiError {
-    if query.continue_token.is_empty() {
-        let asked = query.version.unwrap_or(0);
-        return ApiError::expired(format!("too old resource version: {asked} ({})", gone.oldest));
+fn expired(query: &Query) -> ApiError {
+    match parse_token(&query.continue_token) {
+        Some((_, (namespace, name))) => ApiError::page_expired(encode(LATEST, &namespace, &name)),
+        None => ApiError::expired("The resourceVersion for the provided list is too old."),
     }
-    ApiError::expired(
-        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
-         without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
-         results. Continuing with the provided token results in an inconsistent list - objects that were created, \
-         modified, or deleted between the time the first chunk was returned and now may show up in the list.",
-    )
 }
 
+/// A token of no version in particular: the rest of the list as it is when the page is asked for.
+const LATEST: u64 = 0;
+
 fn token(revision: u64, last: &Value) -> String {
-    let token = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": [object::namespace(last), object::name(last)]});
+    encode(revision, object::namespace(last), object::name(last))
+}
+
+fn encode(revision: u64, namespace: &str, name: &str) -> String {
+    let token = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": [namespace, name]});
     URL_SAFE_NO_PAD.encode(token.to_string())
 }
 

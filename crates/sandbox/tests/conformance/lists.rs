@@ -143,3 +143,31 @@ async fn versions(w: &mut World, maps: &str, old: &str) {
         .await;
     w.note("an unknown match", json!(code));
 }
+
+/// Makes some objects; returns the token of the second page and an old version.
+pub(crate) async fn before_compaction(w: &mut World) -> (String, String) {
+    let maps = w.core("configmaps");
+    for name in ["a", "b", "c"] {
+        w.send(Post, &maps, "", &json!({"metadata": {"name": name}})).await;
+    }
+    let page = w
+        .call("the first page", Get, &format!("{maps}?limit=1"), Value::Null)
+        .await;
+    let token = page.body["metadata"]["continue"].as_str().unwrap().to_owned();
+    w.send(Post, &maps, "", &json!({"metadata": {"name": "d"}})).await;
+    (token, page.version())
+}
+
+/// What was begun before cannot be continued.
+pub(crate) async fn after_compaction(w: &mut World, (token, version): &(String, String)) {
+    let maps = w.core("configmaps");
+    let second = format!("{maps}?limit=1&continue={token}");
+    let expired = w.call("the second page", Get, &second, Value::Null).await;
+    let next = expired.body["metadata"]["continue"].as_str().unwrap_or_default();
+    let rest = format!("{maps}?limit=5&continue={next}");
+    w.call("the rest as it is now", Get, &rest, Value::Null).await;
+    let exact = format!("{maps}?resourceVersion={version}&resourceVersionMatch=Exact");
+    w.call("the past", Get, &exact, Value::Null).await;
+    let (code, _) = w.send(Get, &maps, "", &Value::Null).await;
+    w.note("a fresh list", json!(code));
+}

@@ -82,3 +82,23 @@ async fn nodes_behave_alike() {
     tokio::join!(nodes::script(&mut real, &real_eyes), nodes::script(&mut mock, &eyes));
     compare("nodes_behave_alike", &real, &mock);
 }
+
+#[tokio::test]
+async fn positions_that_were_compacted_away_behave_alike() {
+    let cluster = Cluster::control_plane().await.unwrap();
+    let mut real = real(&cluster).await;
+    let (handle, mut mock) = sandbox(&Options::api_server_only()).await;
+    let (real_place, mock_place) =
+        tokio::join!(lists::before_compaction(&mut real), lists::before_compaction(&mut mock));
+    // The API server serves the past from its own memory as long as it runs.
+    cluster.stop_api_server().await.unwrap();
+    cluster.compact().await.unwrap();
+    cluster.start_api_server().await.unwrap();
+    handle.compact();
+    tokio::join!(
+        lists::after_compaction(&mut real, &real_place),
+        lists::after_compaction(&mut mock, &mock_place)
+    );
+    compare("positions_that_were_compacted_away_behave_alike", &real, &mock);
+    cluster.stop().await.unwrap();
+}
