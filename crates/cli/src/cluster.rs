@@ -36,12 +36,4 @@ impl ClusterArgs {
             .await
             .context("cannot tell which cluster is meant")
     }
-
-    /// Only the client.
-    ///
-    /// # Errors
-    /// As [`Self::connect`].
-    pub(crate) async fn client(&self) -> anyhow::Result<kube::Client> {
-        Ok(self.connect(&RequestCounts::default()).await?.client)
-    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use afresh_controller::config::SecretName;
 use afresh_controller::{Config, LeaderConfig, run};
 use afresh_engine::lease::Terms;
+use afresh_k8s::client::RequestCounts;
 
 use afresh_model::name::{Name, WorkloadKind};
 use afresh_model::policy::Reload;
@@ -122,7 +123,7 @@ struct LeadArgs {
 }
 
 /// Runs the controller until it is asked to end.
-pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     args.log.begin();
     let config = match args.config() {
         Ok(config) => config,
@@ -131,7 +132,7 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     // One thread: the work is waiting, and memory counts.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
-        let client = args.cluster.client().await?;
+        let client = args.cluster.connect(&config.requests).await?.client;
         let end = signals::asked_to_end().context("cannot catch signals")?;
         run(client, config, end).await?;
         Ok(ExitCode::SUCCESS)
@@ -169,6 +170,7 @@ impl Args {
             leader: lead.leader()?,
             metrics_addr: self.metrics_addr,
             identity: lead.identity(),
+            requests: RequestCounts::default(),
         })
     }
 }

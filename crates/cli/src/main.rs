@@ -30,7 +30,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Controller(args) => controller::main(*args),
+        Command::Controller(args) => controller::main(&args),
         Command::Why(args) => why::main(&args),
     };
     match result {

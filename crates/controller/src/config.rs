@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use afresh_engine::lease::Terms;
+use afresh_k8s::client::RequestCounts;
 use afresh_model::name::{Name, WorkloadKind};
 use afresh_model::policy::Reload;
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub metrics_addr: Option<SocketAddr>,
     /// A name for this process, in Events and the Lease.
     pub identity: String,
+    /// Where the client counts its requests, for the metrics.
+    pub requests: RequestCounts,
 }
 
 /// A Secret by namespace and name.
@@ -98,6 +101,7 @@ impl Config {
             leader: None,
             metrics_addr: None,
             identity: "afresh".to_owned(),
+            requests: RequestCounts::default(),
         }
     }
 }

@@ -45,6 +45,17 @@ pub struct ByResult {
     pub result: &'static str,
 }
 
+/// Labels of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
+    pub verb: &'static str,
+    /// `configmaps`, `pods/status`.
+    pub resource: String,
+    /// `answered` or `failed`.
+    pub result: &'static str,
+}
+
 /// Labels of a watch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WatchLabels {
@@ -70,6 +81,8 @@ pub struct Metrics {
     pub notices: Family<ByReason, Counter>,
     /// What became of the Events.
     pub events: Family<ByResult, Counter>,
+    /// Requests to the API server.
+    pub requests: Family<RequestLabels, Counter>,
     /// 1 if this replica leads.
     pub leader: Gauge,
     /// 1 if every watch has listed.
@@ -107,6 +120,7 @@ impl Metrics {
             touches: Counter::default(),
             notices: Family::default(),
             events: Family::default(),
+            requests: Family::default(),
             leader: Gauge::default(),
             synced: Gauge::default(),
             objects: Family::default(),
@@ -139,6 +153,7 @@ impl Metrics {
         to.register("touches", "Pods touched", self.touches.clone());
         to.register("notices", "Events told, by reason", self.notices.clone());
         to.register("events", "What became of the Events", self.events.clone());
+        to.register("api_requests", "Requests to the API server", self.requests.clone());
     }
 
     fn register_gauges(&self, to: &mut Registry) {

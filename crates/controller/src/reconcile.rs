@@ -8,6 +8,7 @@ use afresh_engine::engine::Outcome;
 use afresh_engine::index::SourceKind;
 use afresh_engine::notice::Notice;
 use afresh_engine::sight::Sight;
+use afresh_k8s::client::RequestCounts;
 use afresh_k8s::event::Recorder;
 use afresh_k8s::lean::{LeanPod, LeanWorkload};
 use afresh_model::name::WorkloadKey;
@@ -39,6 +40,7 @@ pub(crate) struct Controller {
     pub(crate) clock: Clock,
     pub(crate) default_reload: Reload,
     pub(crate) identity: String,
+    pub(crate) requests: RequestCounts,
 }
 
 impl Controller {

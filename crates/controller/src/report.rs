@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use afresh_k8s::client::RequestCount;
 use afresh_k8s::event::EventCounts;
 use afresh_model::name::{ConfigKind, WorkloadKind};
 
 use crate::admin::{Answer, Question};
 use crate::feed::Watch;
-use crate::metrics::{ByResult, Kind, WatchLabels};
+use crate::metrics::{ByResult, Kind, RequestLabels, WatchLabels};
 use crate::reconcile::Controller;
 use crate::state::{State, WatchState, kind_word};
 
@@ -109,6 +110,26 @@ impl Controller {
                 .set(number(count));
         }
         self.watches.iter().for_each(|watch| self.refresh_watch(watch));
+        for RequestCount {
+            verb,
+            resource,
+            sent,
+            failed,
+        } in self.requests.snapshot()
+        {
+            for (result, count) in [("answered", sent.saturating_sub(failed)), ("failed", failed)] {
+                let labels = RequestLabels {
+                    verb,
+                    resource: resource.clone(),
+                    result,
+                };
+                metrics
+                    .requests
+                    .get_or_create(&labels)
+                    .inner()
+                    .store(count, Ordering::Relaxed);
+            }
+        }
     }
 
     fn refresh_watch(&self, watch: &Watch) {

@@ -158,6 +158,7 @@ fn controller(
         clock,
         default_reload: config.default_reload,
         identity: config.identity.clone(),
+        requests: config.requests.clone(),
     }
 }
 
