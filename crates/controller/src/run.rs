@@ -152,7 +152,7 @@ fn controller(
         actions: FuturesUnordered::new(),
         watches,
         namespaces,
-        term: Term::Standby,
+        term: Term::Trouble("the Lease has not been read yet".to_owned()),
         recorder,
         metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
         clock,
