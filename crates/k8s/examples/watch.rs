@@ -1,7 +1,8 @@
 //! Watches ConfigMaps, Secrets and Deployments as the controller does and prints what that costs, once a second.
+//! `--forget` keeps nothing, to show what the watches alone cost.
 //!
 //! ```sh
-//! cargo run --release -p afresh-k8s --example watch -- --kubeconfig FILE [--paged N]
+//! cargo run --release -p afresh-k8s --example watch -- --kubeconfig FILE [--paged N] [--forget]
 //! ```
 #![allow(clippy::print_stdout, reason = "a program")]
 
@@ -42,6 +43,7 @@ async fn main() -> Result<()> {
         Some(size) => InitialList::Paged(size.parse().context("--paged takes a number")?),
         None => InitialList::Streaming,
     };
+    let keep = !arguments.iter().any(|argument| argument == "--forget");
     println!("at start: {}", memory());
     let client = connect(&options, &RequestCounts::default()).await?.client;
     let key = DigestKey::new(&[7; 32])?;
@@ -56,15 +58,15 @@ async fn main() -> Result<()> {
         tokio::select! {
             event = maps.next() => if let Some(Event::Listed(map) | Event::Applied(map)) = event {
                 let (key, object, _) = map.into_object();
-                kept.objects.insert(key, object);
+                if keep { kept.objects.insert(key, object); }
             },
             event = secrets.next() => if let Some(Event::Listed(secret) | Event::Applied(secret)) = event {
                 let (name, object, _) = secret.into_object(&key);
-                kept.objects.insert(name, object);
+                if keep { kept.objects.insert(name, object); }
             },
             event = deployments.next() => if let Some(Event::Listed(deployment) | Event::Applied(deployment)) = event {
                 let deployment = deployment.0;
-                if let Some(workload) = deployment.observed.read(deployment.key.kind, Reload::Auto).workload {
+                if let Some(workload) = deployment.observed.read(deployment.key.kind, Reload::Auto).workload && keep {
                     kept.workloads.insert(workload.uid.clone(), workload);
                 }
             },

@@ -26,8 +26,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// A dead peer is noticed after about this and three probes, also by a watch that waits for its next line.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Largest read buffer of a connection. hyper would let it grow to 400 KB, for each watch, and keep it.
-const READ_BUFFER: usize = 64 * 1024;
+/// Largest read buffer of a connection: one TLS record. hyper would let it grow to 400 KB, for each watch, and keep it.
+const READ_BUFFER: usize = 16 * 1024;
 
 /// Idle connections that are kept: enough for the calls that run at once.
 const IDLE_CONNECTIONS: usize = 4;

@@ -118,7 +118,7 @@ async fn a_server_that_does_not_stream_lists_is_paged_at_once(#[case] code: u16)
     let list_one = ["failed no-streaming", "begin", "listed a@5", "listed b@5", "synced"];
     let list_two = ["failed expired", "begin", "listed c@9", "synced"];
     assert_eq!(seen, [&list_one[..], &list_two[..]].concat());
-    assert_eq!(script.seen()[1].query("limit"), "250");
+    assert_eq!(script.seen()[1].query("limit"), "100");
     assert_eq!(script.seen()[4].at, LONG);
 }
 
