@@ -5,6 +5,7 @@ mod discovery;
 mod handler;
 mod negotiate;
 mod serve;
+mod table;
 pub(crate) mod uri;
 mod watch;
 

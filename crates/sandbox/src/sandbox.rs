@@ -168,6 +168,12 @@ impl Sandbox {
         self.server().store.revision()
     }
 
+    /// Receives the newest resourceVersion after every write.
+    #[must_use]
+    pub fn revisions(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.server().revisions()
+    }
+
     /// Serves a further resource, as after installing a CustomResourceDefinition.
     pub fn register(&self, resource: Resource) {
         self.server().registry.register(resource);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::negotiate::View;
 use super::uri::Parameters;
 use super::watch::Watcher;
-use super::{Body, MAX_BODY, TransportError, discovery};
+use super::{Body, MAX_BODY, TransportError, discovery, table};
 use crate::api::{Deleted, Propagation, Query, Removal, VersionMatch, Write};
 use crate::convert;
 use crate::faults::{RequestFault, WatchFault};
@@ -143,7 +143,7 @@ fn route(sandbox: &Sandbox, parts: &Parts, attributes: &Attributes, body: &[u8])
         accept: text(&parts.headers, header::ACCEPT),
         content_type: text(&parts.headers, header::CONTENT_TYPE),
     };
-    let view = View::of(&call.accept)?;
+    let view = View::of(&call.accept, sandbox.now())?;
     match call.attributes.subresource.as_str() {
         "" => main(sandbox, &call, view, body),
         "status" if call.resource.status => main(sandbox, &call, view, body),
@@ -272,6 +272,12 @@ fn list(sandbox: &Sandbox, call: &Call, view: View) -> Result<Answer, ApiError> 
     }
     if let Some(remaining) = page.remaining {
         metadata["remainingItemCount"] = json!(remaining);
+    }
+    if let View::Table(now) = view {
+        let stored: Vec<&Value> = page.items.iter().map(AsRef::as_ref).collect();
+        let mut table = table::of(&call.resource, &stored, now);
+        table["metadata"] = metadata;
+        return Ok(json_answer(200, &table));
     }
     let items: Vec<_> = page.items.iter().map(|item| view.item(&call.resource, item)).collect();
     Ok(json_answer(

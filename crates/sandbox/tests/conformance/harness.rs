@@ -162,6 +162,37 @@ impl World {
         self.note(step, json!({"code": code, "events": events}));
     }
 
+    /// Writes down the table that kubectl would print, without ages.
+    pub(crate) async fn table(&mut self, step: &str, path: &str) {
+        let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+        let (code, text) = self.send(Method::Get, path, accept, &Value::Null).await;
+        let table: Value = serde_json::from_str(&text).unwrap();
+        let column = |column: &Value| json!([column["name"], column["type"], column["format"], column["priority"]]);
+        let columns: Vec<_> = table["columnDefinitions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(column)
+            .collect();
+        let is_age = |index: usize| ["Age", "Last Seen"].iter().any(|name| columns[index][0] == *name);
+        let cells = |row: &Value| -> Vec<Value> {
+            let cells = row["cells"].as_array().unwrap().iter().enumerate();
+            cells
+                .filter(|(index, _)| !is_age(*index))
+                .map(|(_, cell)| cell.clone())
+                .collect()
+        };
+        let rows: Vec<_> = table["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| json!([cells(row), row["object"]["kind"]]))
+            .collect();
+        let mut rows = json!(rows);
+        self.normalise(&mut rows, "");
+        self.note(step, json!([code, table["kind"], columns, rows]));
+    }
+
     /// Writes down whatever else is to be compared.
     pub(crate) fn note(&mut self, step: &str, value: Value) {
         assert!(

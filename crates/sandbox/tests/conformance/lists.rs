@@ -21,6 +21,7 @@ pub(crate) async fn script(w: &mut World) {
     // The real server puts one of its own into every namespace with controllers; here it runs without.
     let all = w.call("list all", Get, &maps, Value::Null).await;
     w.call_as("list their metadata", Get, &maps, PARTIAL, Value::Null).await;
+    w.table("the table of ConfigMaps", &maps).await;
     select(w, &maps).await;
     pages(w, &maps).await;
     versions(w, &maps, &all.version()).await;

@@ -10,6 +10,7 @@ pub(crate) async fn script(w: &mut World) {
     leases(w).await;
     events(w).await;
     namespaces(w).await;
+    tables(w).await;
     refused(w).await;
 }
 
@@ -63,11 +64,21 @@ async fn pods(w: &mut World) {
     let image = json!({"spec": {"containers": [{"name": "c", "image": "i:2"}]}});
     let (code, text) = w.send(Strategic, &pod, "", &image).await;
     w.note("change a pod's image", json!([code, generation(&text) == 2]));
+    w.table("the table of pods", &w.core("pods")).await;
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
     let (code, _) = w.send(Post, &format!("{pod}/eviction"), "", &eviction).await;
     w.note("evict a pod", json!(code));
     let (code, _) = w.send(Get, &pod, "", &Value::Null).await;
     w.note("an unscheduled pod is gone at once", json!(code));
+}
+
+async fn tables(w: &mut World) {
+    let events = w.core("events");
+    w.table("the table of Events", &events).await;
+    let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", w.namespace);
+    w.table("the table of Leases", &leases).await;
+    let here = format!("/api/v1/namespaces?fieldSelector=metadata.name%3D{}", w.namespace);
+    w.table("the table of namespaces", &here).await;
 }
 
 async fn leases(w: &mut World) {

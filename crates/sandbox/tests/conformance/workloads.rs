@@ -67,6 +67,7 @@ pub(crate) async fn script(w: &mut World) {
             &format!("{kind}: change the selector"),
             json!([code, refused["reason"], refused["details"]["causes"][0]["field"]]),
         );
+        w.table(&format!("{kind}: table"), &path).await;
         w.call(
             &format!("{kind}: delete in the background"),
             Delete,
@@ -75,6 +76,10 @@ pub(crate) async fn script(w: &mut World) {
         )
         .await;
     }
+    others(w).await;
+}
+
+async fn others(w: &mut World) {
     refused(w).await;
     scale(w).await;
     jobs(w).await;
