@@ -2,6 +2,7 @@
 
 mod cluster;
 mod controller;
+mod demo;
 mod logging;
 mod parse;
 mod signals;
@@ -25,6 +26,8 @@ enum Command {
     Controller(Box<controller::Args>),
     /// Say what would happen to a workload now, and why; changes nothing
     Why(Box<why::Args>),
+    /// Show it at work: a small Kubernetes in this process, the real controller, and what they do
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Controller(args) => controller::main(&args),
         Command::Why(args) => why::main(&args),
+        Command::Demo(args) => demo::main(&args),
     };
     match result {
         Ok(code) => code,
