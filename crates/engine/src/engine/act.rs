@@ -172,6 +172,7 @@ impl Engine {
     }
 
     pub(super) fn settle_outcome(&mut self, id: WorkloadId, run: Running, outcome: Outcome, now: Now) {
+        let outcome = believed(&run.action, outcome);
         if !matches!(outcome, Outcome::Failed { .. }) {
             self.slots[id.index()].failures = 0;
         }
@@ -238,6 +239,24 @@ impl Engine {
         if failures == if denied { 1 } else { WORTH_TELLING } {
             self.tell_failed(id, &run.action, message);
         }
+    }
+}
+
+/// A write whose answer lacks the record was undone on its way, by an admission webhook say. Without a pause it would
+/// be sent again at once, for ever.
+fn believed(action: &Action, outcome: Outcome) -> Outcome {
+    let (Action::Record(wrote) | Action::Roll(wrote, _), Outcome::Written(Some(answer))) = (action, &outcome) else {
+        return outcome;
+    };
+    let kept = answer.record.as_ref();
+    if kept.is_some_and(|record| record.applied.contains(&wrote.applied)) {
+        return outcome;
+    }
+    Outcome::Failed {
+        after: None,
+        denied: true,
+        message: "the API server took it, but its answer lacks the record: something takes afresh.dev/applied out"
+            .into(),
     }
 }
 

@@ -624,3 +624,20 @@ proptest! {
 fn revisions_in_fixtures_are_numbers() {
     assert_eq!(Build::env().at(7).done().revision, Some(Revision(7)));
 }
+
+#[test]
+fn a_write_that_is_undone_on_its_way_is_tried_again_after_growing_pauses() {
+    let mut engine = adopted(&Build::env(), settings());
+    change(&mut engine, "2", 20, 1_000);
+    let command = roll(&mut engine, 1_200).expect("a roll");
+    let stripped = Outcome::Written(Some(Box::new(Build::env().at(30).done())));
+    engine.finish(command.job, stripped.clone(), now(1_200));
+
+    assert_eq!(engine.next(now(1_200)), None, "not at once");
+    let command = roll(&mut engine, 3_000).expect("but later");
+    engine.finish(command.job, stripped, now(3_000));
+    assert_eq!(engine.next(now(3_600)), None, "and then later still");
+    let told = engine.take_notices();
+    let failed = told.iter().filter(|notice| notice.reason == Reason::Failed);
+    assert_eq!(failed.count(), 1, "{told:?}");
+}

@@ -498,3 +498,20 @@ fn the_fixtures_are_what_they_say() {
     assert_ne!(content(&[("a", "1")]), content(&[("a", "2")]));
     assert_eq!(config_key("configmap/web").to_string(), "configmap/prod/web");
 }
+
+#[test]
+fn a_key_that_is_both_refreshed_and_out_of_reach_is_touched_once_and_then_left() {
+    let build = Build::new(json!({"containers": [{"name": "app",
+            "env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "web", "key": "a"}}}],
+            "volumeMounts": [{"name": "c", "mountPath": "/c"}]}],
+        "volumes": [{"name": "c", "configMap": {"name": "web", "items": [{"key": "a", "path": "a"}]}}]}))
+    .with("afresh.dev/reload", "touch");
+    let (before, now) = (web(&[("a", "1")]), web(&[("a", "2")]));
+    let touch = after(&build, &before, &now);
+    assert!(matches!(touch.verdict, Verdict::Touch(_)), "{touch:?}");
+
+    let mut touched = record(&build, &before);
+    touched.applied = touch.applied;
+    let then = decide(&build.recorded(&touched).done(), Sight::Listed, &now, None);
+    assert_eq!(then.verdict, Verdict::Nothing);
+}
