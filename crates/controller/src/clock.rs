@@ -14,8 +14,9 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    /// Starts at the given time since the Unix epoch, or at the system's.
+    pub(crate) fn start(wall: Option<Duration>) -> Self {
+        let wall = wall.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         Self {
             started: Instant::now(),
             wall,

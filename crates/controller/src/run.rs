@@ -62,6 +62,7 @@ pub enum RunError {
 /// Only at the start: see [`RunError`]. Later trouble is logged, counted and retried for ever.
 pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
     let mut shutdown = pin!(shutdown);
+    let clock = Clock::start(config.wall);
     let (ask, mut questions) = mpsc::channel::<Asked>(16);
     let mut admin = match config.metrics_addr {
         Some(address) => {
@@ -73,12 +74,12 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
         None => future::Either::Right(future::pending()),
     };
     let key = tokio::select! {
+        biased;
         key = installation_key(&client, &config) => key?,
         never = &mut admin => match never {},
         () = answer_while_starting(&mut questions) => return Ok(()),
         () = &mut shutdown => return Ok(()),
     };
-    let clock = Clock::start();
     let (mut feed, watches) = feed::start(&client, &config, &key.key);
     let mut terms = terms(&client, &config, clock);
     let (recorder, events) = recorder(Writer::new(client.clone()), &config.identity);
@@ -86,15 +87,18 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
     let mut controller = controller(client.clone(), &config, &key, clock, watches, recorder);
     loop {
         let alarm = controller.alarm();
+        // In order: the lease before everything that takes time, and the feed, which can go on for long, last.
         tokio::select! {
+            biased;
             () = &mut shutdown => break,
+            Some(term) = terms.next() => controller.lead(term),
             never = &mut admin => match never {},
             () = &mut events => return Ok(()), // only when its recorder is gone, and we hold that
             Some((question, reply)) = questions.recv() => {
                 let _ = reply.send(controller.answer(question));
             }
-            Some(term) = terms.next() => controller.lead(term),
             Some(done) = controller.actions.next(), if !controller.actions.is_empty() => controller.finish(done),
+            () = async { sleep_until(alarm.unwrap_or_else(tokio::time::Instant::now)).await }, if alarm.is_some() => {}
             Some((watch, fact)) = feed.next() => {
                 controller.learn(watch, fact);
                 for _ in 0..BATCH {
@@ -104,7 +108,6 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
                     }
                 }
             }
-            () = async { sleep_until(alarm.unwrap_or_else(tokio::time::Instant::now)).await }, if alarm.is_some() => {}
         }
         controller.keep_term();
         controller.begin_actions();

@@ -13,7 +13,7 @@ pub mod digest_key;
 pub mod event;
 pub mod lean;
 pub mod lease;
-mod random;
+pub mod random;
 pub mod request;
 pub mod watch;
 pub mod write;

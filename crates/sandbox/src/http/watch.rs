@@ -184,6 +184,7 @@ impl Watcher {
     async fn wait(&mut self) -> Option<()> {
         let bookmark_at = self.bookmark_at.unwrap_or_else(|| Instant::now() + NEVER);
         tokio::select! {
+            biased; // so that a seeded run replays
             changed = self.revisions.changed() => changed.ok(),
             () = tokio::time::sleep_until(bookmark_at) => {
                 self.bookmark_at = Some(Instant::now() + self.sandbox.bookmark_interval());
