@@ -121,27 +121,35 @@ fn introduce(page: &mut Page, stage: &Stage, directory: &Path) -> std::io::Resul
 /// What a person can do now.
 fn invite(show: &mut Show) -> std::io::Result<()> {
     let url = show.stage.url();
-    let file = show.file_of("web", "motd");
+    let kubectl = format!("kubectl --server {url} --namespace {NAMESPACE}");
+    let object = format!("{url}/api/v1/namespaces/{NAMESPACE}/configmaps/web");
+    let mut lines = vec![
+        format!("{kubectl} edit configmap web"),
+        format!("{kubectl} get pods --watch"),
+        format!(
+            "{} why deployment/shop --server {url} --namespace {NAMESPACE}",
+            program()
+        ),
+    ];
+    lines.extend(
+        show.file_of("web", "motd")
+            .map(|file| format!("cat {}", file.display())),
+    );
     let page = &mut show.page;
     page.title("Now you. In another terminal:")?;
-    page.verbatim(&format!(
-        "  kubectl --server {url} --namespace {NAMESPACE} edit configmap web"
-    ))?;
-    page.verbatim(&format!(
-        "  kubectl --server {url} --namespace {NAMESPACE} get pods --watch"
-    ))?;
-    page.verbatim(&format!(
-        "  afresh why deployment/shop --server {url} --namespace {NAMESPACE}"
-    ))?;
-    if let Some(file) = file {
-        page.verbatim(&format!("  cat {}", file.display()))?;
+    for line in lines {
+        page.verbatim(&format!("  {line}"))?;
     }
-    page.plain("or without kubectl:")?;
-    page.verbatim(&format!(
-        "  curl -sX PATCH -H 'content-type: application/merge-patch+json' -d '{{\"data\":{{\"motd\":\"Hello you\"}}}}' \\\n    \
-         {url}/api/v1/namespaces/{NAMESPACE}/configmaps/web"
-    ))?;
-    page.dim("Ctrl-C ends everything. What happens is told here:")
+    page.plain("or, without kubectl:")?;
+    page.verbatim(&format!("  curl -so /dev/null -X PATCH {object} \\"))?;
+    page.verbatim(r#"    -H 'content-type: application/merge-patch+json' -d '{"data":{"motd":"Hello you"}}'"#)?;
+    page.blank()?;
+    page.dim("Ctrl-C ends everything. Until then, what happens is told here.")
+}
+
+/// This program, as it was called.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "afresh".to_owned())
 }
 
 /// Nothing is logged between the lines of the demo, unless one asks.
