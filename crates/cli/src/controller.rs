@@ -171,6 +171,7 @@ impl Args {
             metrics_addr: self.metrics_addr,
             identity: lead.identity(),
             requests: RequestCounts::default(),
+            wall: None,
         })
     }
 }

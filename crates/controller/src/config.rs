@@ -50,14 +50,11 @@ pub struct Config {
     pub metrics_addr: Option<SocketAddr>,
     /// A name for this process, in Events and the Lease.
     pub identity: String,
-<<<<<<< Updated upstream
     /// Where the client counts its requests, for the metrics.
     pub requests: RequestCounts,
-=======
     /// What the wall clock reads at the start, since the Unix epoch; `None` is the system's clock. For tests whose
     /// clock is paused, and for clocks that are wrong.
     pub wall: Option<Duration>,
->>>>>>> Stashed changes
 }
 
 /// A Secret by namespace and name.
@@ -107,11 +104,8 @@ impl Config {
             leader: None,
             metrics_addr: None,
             identity: "afresh".to_owned(),
-<<<<<<< Updated upstream
             requests: RequestCounts::default(),
-=======
             wall: None,
->>>>>>> Stashed changes
         }
     }
 }
