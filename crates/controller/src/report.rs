@@ -66,7 +66,11 @@ impl Controller {
             version: env!("CARGO_PKG_VERSION"),
             identity: self.identity.clone(),
             engine: self.engine.state(self.clock.now()),
-            watches: self.watches.iter().map(WatchState::of).collect(),
+            watches: self
+                .watches
+                .iter()
+                .map(|watch| WatchState::of(watch, self.engine.checksum(&watch.source)))
+                .collect(),
         }
     }
 

@@ -3,6 +3,7 @@
 use afresh_engine::index::SourceKind;
 use afresh_engine::state::State as EngineState;
 use afresh_k8s::watch::{WatchPhase, WatchSnapshot};
+use afresh_model::digest::Digest;
 use serde::Serialize;
 
 use crate::feed::Watch;
@@ -38,6 +39,8 @@ pub struct WatchState {
     pub synced: bool,
     /// Objects listed or seen since.
     pub objects: u64,
+    /// A digest of what is known through it: equal on two replicas that know the same.
+    pub checksum: String,
     /// Where it is.
     pub resource_version: String,
     /// Lists begun.
@@ -59,7 +62,7 @@ pub struct WatchState {
 }
 
 impl WatchState {
-    pub(crate) fn of(watch: &Watch) -> Self {
+    pub(crate) fn of(watch: &Watch, checksum: Digest) -> Self {
         let WatchSnapshot {
             phase,
             in_phase,
@@ -86,6 +89,7 @@ impl WatchState {
             in_phase_seconds: in_phase.as_secs(),
             synced,
             objects,
+            checksum: checksum.to_string(),
             resource_version,
             lists,
             restarts,

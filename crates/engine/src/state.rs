@@ -1,12 +1,12 @@
 //! What `/state` shows: the whole truth about what is watched, what waits and why.
 
 use afresh_model::digest::Digest;
-use afresh_model::name::WorkloadKey;
+use afresh_model::name::{Name, WorkloadKey};
 use serde::Serialize;
 
 use crate::agenda::Waits;
 use crate::engine::Engine;
-use crate::index::WorkloadId;
+use crate::index::{Indexed, Source, SourceKind, WorkloadId};
 use crate::time::Now;
 
 /// The engine's state. Names and digests only; no content.
@@ -19,12 +19,8 @@ pub struct State {
     pub leading: bool,
     /// Config objects that exist.
     pub objects: usize,
-    /// A digest of all config objects: equal on two replicas that know the same.
-    pub objects_checksum: String,
     /// Workloads that are kept current.
     pub workloads: usize,
-    /// A digest of all workloads and their records.
-    pub workloads_checksum: String,
     /// Actions under way.
     pub running: usize,
     /// Workloads that are mid-rollout because of us.
@@ -52,31 +48,11 @@ impl Engine {
     /// The state at `now`.
     #[must_use]
     pub fn state(&self, now: Now) -> State {
-        let objects: Vec<String> = self
-            .index()
-            .objects()
-            .map(|(key, tracked)| format!("{key}={:?}", tracked.object.content))
-            .collect();
-        let workloads: Vec<String> = self
-            .index()
-            .workloads()
-            .map(|(_, known)| {
-                let record = known
-                    .workload
-                    .record
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                format!("{}={record}", known.key)
-            })
-            .collect();
         State {
             synced: self.is_synced(),
             leading: self.leads(),
-            objects: objects.len(),
-            objects_checksum: checksum(&objects),
-            workloads: workloads.len(),
-            workloads_checksum: checksum(&workloads),
+            objects: self.index().objects().count(),
+            workloads: self.index().workloads().count(),
             running: self.running_count(),
             rolling: self.rolling(now.wall),
             waiting: self
@@ -85,6 +61,30 @@ impl Engine {
                 .filter_map(|(id, known)| self.waiting(id, &known.key, now))
                 .collect(),
         }
+    }
+
+    /// A digest of all that is known through one watch: equal on two replicas that know the same.
+    #[must_use]
+    pub fn checksum(&self, source: &Source) -> Digest {
+        let within = |namespace: &Name| source.namespace.as_ref().is_none_or(|own| own == namespace);
+        let lines: Vec<String> = match source.kind {
+            SourceKind::Config(kind) => {
+                let own = self.index().objects();
+                let own = own.filter(|(key, _)| key.kind == kind && within(&key.namespace));
+                own.map(|(key, tracked)| format!("{key}={:?}", tracked.object.content))
+                    .collect()
+            }
+            SourceKind::Workload(kind) => {
+                let own = self.index().workloads().map(|(_, known)| known);
+                let own = own.filter(|known| known.key.kind == kind && within(&known.key.namespace));
+                let record = |known: &Indexed| known.workload.record.as_ref().map(ToString::to_string);
+                own.map(|known| format!("{}={}", known.key, record(known).unwrap_or_default()))
+                    .collect()
+            }
+            SourceKind::Namespaces => Vec::new(),
+        };
+        let parts: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+        Digest::of("afresh/state/1", &parts)
     }
 
     fn waiting(&self, id: WorkloadId, key: &WorkloadKey, now: Now) -> Option<Waiting> {
@@ -97,9 +97,4 @@ impl Engine {
             failures: self.failures(id),
         })
     }
-}
-
-fn checksum(lines: &[String]) -> String {
-    let parts: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
-    Digest::of("afresh/state/1", &parts).to_string()
 }
