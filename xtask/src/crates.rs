@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "afresh-sandbox",
         ],
     ),
+    ("afresh-bench", &["afresh-k8s", "afresh-testbed"]),
     ("afresh-testbed", &["afresh-testbed-host"]),
     ("afresh-testbed-host", &[]),
     ("xtask", &["afresh-testbed-host"]),
@@ -35,7 +36,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     (
         "kube",
-        &["afresh-k8s", "afresh-controller", "afresh-cli", "afresh-testbed"],
+        &[
+            "afresh-k8s",
+            "afresh-controller",
+            "afresh-cli",
+            "afresh-testbed",
+            "afresh-bench",
+        ],
     ),
     (
         "k8s-openapi",

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
+mod bench;
 mod checks;
 mod cluster;
 mod command;
@@ -21,6 +22,7 @@ cargo xtask COMMAND
   test [-p PACKAGE].. [FILTER..]
                     setup, checks, then every test; with packages or filters only their tests, and no checks
   check             formatting, clippy, documentation, dependency rules
+  bench [--quick]   measure the controller against a real API server, and keep the table in docs/benchmarks.md
   cluster [--node]  start a cluster to play with, and a shell in it
   kubectl ARGS..    kubectl of the testbed's version
   isolated CMD..    run a command in process, mount and network namespaces of its own (root)
@@ -44,6 +46,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     match command {
         "setup" => setup::run().map(|()| ExitCode::SUCCESS),
         "test" => tests::run(rest),
+        "bench" => bench::run(rest),
         "check" => checks::run(),
         "cluster" => cluster::run(rest),
         "kubectl" => cluster::kubectl(rest),

@@ -1,0 +1,38 @@
+//! Measures the controller against a real API server. `cargo xtask bench` builds and runs it; `docs/benchmarks.md` says
+//! what is measured and how.
+
+mod api;
+mod bare;
+mod changes;
+mod load;
+mod objects;
+mod process;
+mod report;
+mod run;
+mod scenario;
+mod sight;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "afresh-bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start clusters, fill them, measure, print a table
+    Run(run::Args),
+    /// The yardstick: one watch, one patch, nothing else
+    Bare(bare::Args),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Run(args) => run::run(args).await,
+        Command::Bare(args) => bare::run(args).await,
+    }
+}

@@ -1,0 +1,157 @@
+//! The table.
+
+use std::fmt::Write as _;
+
+use crate::changes::Latencies;
+use crate::objects::Size;
+use crate::scenario::Figures;
+
+/// Around the part of the page that each run replaces.
+const BEGIN: &str = "<!-- begin: last run -->";
+const END: &str = "<!-- end: last run -->";
+
+/// A row: what it says, its aim, Reloader's figure, and how it comes out of the figures.
+type Row = (&'static str, &'static str, &'static str, fn(&Figures) -> String);
+
+const ROWS: &[Row] = &[
+    ("resident after adopting, MiB", "< 16", "165 to 178", |f| {
+        mib(f.beginning.memory.resident)
+    }),
+    ("of that the heap and stacks, MiB", "", "", |f| {
+        mib(f.beginning.memory.anonymous)
+    }),
+    ("resident after all changes, MiB", "< 16", "", |f| {
+        mib(f.after_changes.resident)
+    }),
+    ("resident after listing anew, MiB", "< 16", "", |f| {
+        mib(f.after_relist.resident)
+    }),
+    ("peak, MiB", "< 24", "", |f| mib(f.after_relist.peak)),
+    ("start to ready, s", "", "", |f| {
+        format!("{:.2}", f.beginning.ready.as_secs_f64())
+    }),
+    ("start to everything adopted, s", "", "", |f| {
+        format!("{:.2}", f.beginning.adopted.as_secs_f64())
+    }),
+    ("CPU until then, s", "", "", |f| {
+        format!("{:.2}", f.beginning.cpu.as_secs_f64())
+    }),
+    ("write accepted to patch visible, median ms", "", "11 to 12.5", |f| {
+        ms(f.afresh.median())
+    }),
+    ("the same, 95th percentile", "", "", |f| ms(f.afresh.at(0.95))),
+    ("bare loop in turn with it, median ms", "", "4.1", |f| {
+        ms(f.bare.median())
+    }),
+    ("the same, 95th percentile", "", "", |f| ms(f.bare.at(0.95))),
+    ("bare loop with nothing else running, median ms", "", "", |f| {
+        ms(f.bare_alone.median())
+    }),
+    (
+        "latency as a ratio to the bare loop in turn",
+        "≤ 1.15",
+        "2.7 to 3.1",
+        |f| ratio(&f.afresh, &f.bare),
+    ),
+    ("CPU per change, ms", "< 0.5", "8.5", |f| {
+        format!("{:.2}", f.cost.cpu.as_secs_f64() * 1e3)
+    }),
+    ("LISTs per change", "0", "5", |f| count(f.cost.lists)),
+    ("PATCHes per change", "1", "1", |f| count(f.cost.patches)),
+    ("Events per change", "", "0.7", |f| count(f.cost.events)),
+    ("other requests per change", "0", "", |f| count(f.cost.others)),
+];
+
+const DEFAULT_ROWS: &[(&str, fn(&crate::scenario::Defaults) -> String)] = &[
+    ("start to leading and ready, s", |d| {
+        format!("{:.2}", d.ready.as_secs_f64())
+    }),
+    ("write accepted to patch visible, median ms", |d| ms(d.afresh.median())),
+    ("CPU per change, ms", |d| {
+        format!("{:.2}", d.cost.cpu.as_secs_f64() * 1e3)
+    }),
+    ("LISTs, PATCHes, Events, others per change", |d| {
+        [d.cost.lists, d.cost.patches, d.cost.events, d.cost.others]
+            .map(count)
+            .join(", ")
+    }),
+    ("resident after all changes, MiB", |d| mib(d.memory.resident)),
+    ("peak, MiB", |d| mib(d.memory.peak)),
+];
+
+fn mib(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+fn ms(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+fn count(value: f64) -> String {
+    // No minus before a zero, and whole numbers as such.
+    if value.fract() == 0.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+fn ratio(afresh: &Latencies, bare: &Latencies) -> String {
+    format!("{:.2}", afresh.median() / bare.median())
+}
+
+fn heading(size: &Size) -> String {
+    let (objects, deployments) = (thousands(size.objects), thousands(size.deployments));
+    let namespaces = if size.namespaces == 1 {
+        "one namespace".to_owned()
+    } else {
+        format!("{} namespaces", size.namespaces)
+    };
+    format!("{objects} ConfigMaps, {objects} Secrets, {deployments} Deployments, {namespaces}")
+}
+
+fn thousands(number: usize) -> String {
+    match (number / 1000, number % 1000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{thousands},{rest:03}"),
+    }
+}
+
+/// All figures as a Markdown table.
+pub(crate) fn table(all: &[Figures]) -> String {
+    let mut text = String::from("| | aim | Reloader |");
+    for figures in all {
+        let _ = write!(text, " {} |", heading(&figures.size));
+    }
+    text.push_str("\n|---|---|---|");
+    text.push_str(&"--:|".repeat(all.len()));
+    for (name, aim, reloader, of) in ROWS {
+        let _ = write!(text, "\n| {name} | {aim} | {reloader} |");
+        for figures in all {
+            let _ = write!(text, " {} |", of(figures));
+        }
+    }
+    text.push('\n');
+    for figures in all {
+        let Some(defaults) = &figures.defaults else { continue };
+        let _ = write!(
+            text,
+            "\n| with the defaults (`--settle 200ms`, leader election) | {} |\n|---|--:|\n",
+            heading(&figures.size)
+        );
+        for (name, of) in DEFAULT_ROWS {
+            let _ = writeln!(text, "| {name} | {} |", of(defaults));
+        }
+    }
+    if let Some(figures) = all.first() {
+        let _ = writeln!(text, "\n{} changes per figure.", figures.changes);
+    }
+    text
+}
+
+/// `page` with the part between the marks replaced; `None` if it has none.
+pub(crate) fn replaced(page: &str, table: &str) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{table}{END}{after}"))
+}

@@ -1,0 +1,39 @@
+//! `cargo xtask bench`: builds the measuring program and what it measures, and runs it.
+
+use std::process::{Command, ExitCode};
+
+use afresh_testbed_host as host;
+use anyhow::{Context, Result};
+
+use crate::{command, namespaces, setup, tests};
+
+/// Where the last table is kept.
+const PAGE: &str = "docs/benchmarks.md";
+
+/// `cargo xtask bench [--quick] [ARGS..]`: only a whole run, one without arguments, is written to the page.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    setup::run()?;
+    let packages = [
+        "build",
+        "--release",
+        "--package",
+        "afresh-cli",
+        "--package",
+        "afresh-bench",
+    ];
+    command::run(&mut command::cargo(&packages)?)?;
+    let release = tests::target_directory()?.join("release");
+    let mut bench = Command::new(release.join("afresh-bench"));
+    bench
+        .arg("run")
+        .arg("--afresh")
+        .arg(release.join("afresh"))
+        .args(arguments);
+    if arguments.is_empty() {
+        bench.arg("--write").arg(crate::root()?.join(PAGE));
+    }
+    // Not where others look for the clusters of runs that are over.
+    bench.env(host::ENV_STATE, tests::fresh_state(&tests::state_base()?, "bench")?);
+    let status = bench.status().context("could not start afresh-bench")?;
+    Ok(namespaces::exit_code(status))
+}
