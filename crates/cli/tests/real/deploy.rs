@@ -1,0 +1,342 @@
+//! What `deploy/` grants, and what it does not.
+
+use std::fs;
+
+use afresh_testbed::{Access, Cluster, eventually};
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use crate::install::{self, NO_PODS, manifests};
+use crate::manifests::{deployment, variables, workload};
+use crate::program::LONG;
+use crate::world::World;
+
+/// `verb group/resource/subresource`, with `=name` for one object.
+async fn may(access: &Access, what: &str, namespace: Option<&str>) -> Result<bool> {
+    let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
+    let (resource, name) = rest.split_once('=').unwrap_or((rest, ""));
+    let mut parts = resource.split('/');
+    let mut next = || parts.next().unwrap_or_default();
+    let (group, resource, subresource) = (next(), next(), next());
+    let attributes = json!({
+        "verb": verb, "group": group, "resource": resource, "subresource": subresource, "name": name,
+        "namespace": namespace.unwrap_or_default(),
+    });
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": { "resourceAttributes": attributes },
+    });
+    let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+        .header("content-type", "application/json")
+        .body(review.to_string().into_bytes())?;
+    let answer: Value = access.client().await?.request(request).await?;
+    Ok(answer["status"]["allowed"] == true)
+}
+
+const GRANTED: [&str; 16] = [
+    "list /configmaps",
+    "watch /configmaps",
+    "list /secrets",
+    "watch /secrets",
+    "get apps/deployments",
+    "watch apps/statefulsets",
+    "patch apps/deployments",
+    "patch apps/statefulsets",
+    "patch apps/daemonsets",
+    "list /pods",
+    "get /pods",
+    "watch /pods",
+    "patch /pods/status",
+    "create events.k8s.io/events",
+    "patch events.k8s.io/events",
+    "get /secrets",
+];
+
+const NOT_GRANTED: [&str; 25] = [
+    "create /configmaps",
+    "update /configmaps",
+    "patch /configmaps",
+    "delete /configmaps",
+    "create /secrets",
+    "update /secrets",
+    "patch /secrets",
+    "delete /secrets",
+    "patch /secrets=other",
+    "create /pods",
+    "patch /pods",
+    "update /pods",
+    "delete /pods",
+    "update /pods/status",
+    "create /pods/exec",
+    "create /pods/eviction",
+    "create apps/deployments",
+    "update apps/deployments",
+    "delete apps/deployments",
+    "patch apps/deployments/scale",
+    "create coordination.k8s.io/leases",
+    "update coordination.k8s.io/leases=other",
+    "create /serviceaccounts/token",
+    "patch /nodes",
+    "update rbac.authorization.k8s.io/roles",
+];
+
+async fn assert_rights(access: &Access, namespace: &str, own: &str) -> Result<()> {
+    for right in GRANTED {
+        assert!(may(access, right, Some(namespace)).await?, "{right} in {namespace}");
+    }
+    for right in NOT_GRANTED {
+        assert!(!may(access, right, Some(namespace)).await?, "{right} in {namespace}");
+    }
+    for right in [
+        "get /secrets=afresh-digest-key",
+        "patch /secrets=afresh-digest-key",
+        "update coordination.k8s.io/leases=afresh",
+    ] {
+        assert!(may(access, right, Some(own)).await?, "{right} in {own}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_service_account_may_do_what_it_needs_and_nothing_else() -> Result<()> {
+    let cluster = Cluster::shared_with_controllers().await?;
+    let world = World::cluster_wide(cluster, "rights").await?;
+
+    assert_rights(&world.account, &world.namespace, "afresh").await?;
+    assert!(may(&world.account, "list /secrets", None).await?, "everywhere at once");
+    assert!(
+        !may(
+            &world.account,
+            "patch /secrets=afresh-digest-key",
+            Some(&world.namespace)
+        )
+        .await?
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_variant_for_one_namespace_has_no_right_outside_it_and_makes_nothing_outside_it() -> Result<()> {
+    let cluster = Cluster::shared_with_controllers().await?;
+    let world = World::namespaced(cluster, "alone").await?;
+
+    assert_rights(&world.account, &world.namespace, &world.namespace).await?;
+    for right in GRANTED {
+        assert!(
+            !may(&world.account, right, Some("default")).await?,
+            "{right} in default"
+        );
+        assert!(!may(&world.account, right, None).await?, "{right} everywhere");
+    }
+    let overlay = format!("namespace: {}\nresources: [deploy/namespaced]\n", world.namespace);
+    let directory = install::overlay(cluster, "rendered", &overlay)?;
+    let rendered = cluster.kubectl(&["kustomize", &directory.to_string_lossy()]).await?;
+    for object in rendered.split("\n---\n") {
+        assert!(
+            object.contains(&format!("\n  namespace: {}", world.namespace)),
+            "{object}"
+        );
+    }
+    assert!(!rendered.contains("Cluster"), "{rendered}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn applying_the_manifest_again_keeps_the_digest_key_and_the_lease() -> Result<()> {
+    let cluster = Cluster::shared_with_controllers().await?;
+    let world = World::namespaced(cluster, "again").await?;
+    let controller = world.controller(&["--identity", "me"]).await?;
+    eventually("the lease", LONG, async || {
+        anyhow::Ok((world.leader().await? == "me").then_some(()))
+    })
+    .await?;
+    let key = async || anyhow::Ok(world.get(&world.core("secrets", "afresh-digest-key")).await?["data"]["key"].clone());
+    let made = key().await?;
+    assert_eq!(made.as_str().map(str::len), Some(44), "32 bytes in base64: {made}");
+
+    let overlay = format!(
+        "namespace: {}\nresources: [deploy/namespaced]\n{NO_PODS}",
+        world.namespace
+    );
+    install::apply(cluster, &world.namespace, &overlay).await?;
+    let directory = install::overlay(cluster, &world.namespace, &overlay)?;
+    let server_side = [
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "-k",
+        &directory.to_string_lossy(),
+    ];
+    cluster.kubectl(&server_side).await?;
+
+    assert_eq!(key().await?, made);
+    assert_eq!(world.leader().await?, "me");
+    controller.stop().await?;
+    assert_eq!(world.leader().await?, "", "given up");
+    assert_eq!(world.refused()?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn the_manifests_name_the_image_of_this_version() -> Result<()> {
+    let image = format!("image: ghcr.io/afresh-dev/afresh:{}", env!("CARGO_PKG_VERSION"));
+    let deployment = fs::read_to_string(manifests()?.join("base/deployment.yaml"))?;
+    ensure!(
+        deployment.contains(&image),
+        "deploy/base/deployment.yaml does not say {image}"
+    );
+    Ok(())
+}
+
+/// A patch as the ServiceAccount, which changes nothing; whether it would be let through.
+async fn would(world: &World<'_>, client: &kube::Client, path: &str, patch: &Value) -> Result<Result<(), String>> {
+    let path = format!("/{path}?dryRun=All")
+        .replace("/NS/", &format!("/{}/", world.namespace))
+        .replacen("//", "/", 1);
+    let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
+    match client
+        .request::<Value>(request.body(patch.to_string().into_bytes())?)
+        .await
+    {
+        Ok(_) => Ok(Ok(())),
+        Err(kube::Error::Api(status)) if status.message.contains("ValidatingAdmissionPolicy") => {
+            Ok(Err(status.message.clone()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+const POD: &str = "/api/v1/namespaces/NS/pods/bare/status";
+const WEB: &str = "/apis/apps/v1/namespaces/NS/deployments/web";
+const STORE: &str = "/apis/apps/v1/namespaces/NS/statefulsets/web";
+const AGENT: &str = "/apis/apps/v1/namespaces/NS/daemonsets/web";
+
+fn template(metadata: &Value) -> Value {
+    json!({ "spec": { "template": { "metadata": metadata } } })
+}
+
+/// What RBAC lets through and the policy must not.
+fn too_much() -> Vec<(&'static str, Value)> {
+    let owner = json!({ "apiVersion": "v1", "kind": "ConfigMap", "name": "settings", "uid": "1" });
+    let image = json!([{ "name": "app", "image": "evil" }]);
+    let pod_spec = |spec: Value| json!({ "spec": { "template": { "spec": spec } } });
+    vec![
+        (POD, json!({ "metadata": { "labels": { "app": "other" } } })),
+        (POD, json!({ "metadata": { "annotations": { "example.com/x": "1" } } })),
+        (POD, json!({ "metadata": { "finalizers": ["example.com/stuck"] } })),
+        (POD, json!({ "status": { "phase": "Failed" } })),
+        (
+            POD,
+            json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } }),
+        ),
+        (
+            POD,
+            json!({ "status": { "podIP": "192.0.2.7", "podIPs": [{ "ip": "192.0.2.7" }] } }),
+        ),
+        (
+            WEB,
+            json!({ "metadata": { "annotations": { "deployment.kubernetes.io/revision": null } } }),
+        ),
+        (
+            WEB,
+            json!({ "metadata": { "annotations": { "afresh.dev/reload": "off" } } }),
+        ),
+        (WEB, json!({ "metadata": { "labels": { "x": "y" } } })),
+        (WEB, json!({ "metadata": { "ownerReferences": [owner] } })),
+        (WEB, json!({ "spec": { "replicas": 7 } })),
+        (WEB, json!({ "spec": { "paused": true } })),
+        (WEB, json!({ "spec": { "minReadySeconds": 9 } })),
+        (WEB, pod_spec(json!({ "containers": image }))),
+        (WEB, pod_spec(json!({ "hostNetwork": true }))),
+        (WEB, pod_spec(json!({ "serviceAccountName": "other" }))),
+        (WEB, template(&json!({ "annotations": { "example.com/x": "1" } }))),
+        (WEB, template(&json!({ "annotations": { "example.com/kept": null } }))),
+        (WEB, template(&json!({ "annotations": { "example.com/kept": "2" } }))),
+        (WEB, template(&json!({ "labels": { "more": "1" } }))),
+        (STORE, json!({ "spec": { "replicas": 7 } })),
+        (AGENT, json!({ "spec": { "updateStrategy": { "type": "OnDelete" } } })),
+        (AGENT, template(&json!({ "labels": { "more": "1" } }))),
+    ]
+}
+
+/// What Afresh does.
+fn its_work() -> Vec<(&'static str, Value)> {
+    let touch = json!({ "metadata": { "annotations": { "afresh.dev/touched": "1", "afresh.dev/applied": "{}" } } });
+    let record = json!({ "metadata": { "annotations": { "afresh.dev/applied": "{}" } } });
+    let mut roll = template(&json!({ "annotations": { "afresh.dev/config": "digest" } }));
+    roll["metadata"] = record["metadata"].clone();
+    vec![
+        (POD, touch),
+        (WEB, record),
+        (WEB, roll.clone()),
+        (STORE, roll.clone()),
+        (AGENT, roll),
+    ]
+}
+
+#[tokio::test]
+async fn the_policy_lets_the_service_account_change_its_own_annotations_only() -> Result<()> {
+    let cluster = Cluster::shared_with_controllers().await?;
+    let world = World::namespaced(cluster, "policy").await?;
+    let metadata = json!({ "name": "bare", "labels": { "app": "bare" } });
+    let spec = variables("settings").pod_spec();
+    let bare = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec });
+    let mut web = deployment("web", variables("settings"));
+    web["spec"]["template"]["metadata"]["annotations"] = json!({ "example.com/kept": "1" });
+    let others = ["StatefulSet", "DaemonSet"].map(|kind| workload(kind, "web", 1, variables("settings"), &json!({})));
+    world.apply(&[&[bare, web], &others[..]].concat()).await?;
+    world.observed("Deployment", "web").await?;
+    let client = world.account.client().await?;
+    let denied = async |path: &str, patch: &Value| anyhow::Ok(would(&world, &client, path, patch).await?.err());
+
+    cluster
+        .kubectl(&["apply", "-k", &manifests()?.join("admission").to_string_lossy()])
+        .await?;
+    // The API server takes a moment to learn of a policy.
+    let (path, patch) = too_much().swap_remove(0);
+    eventually("the policy at work", LONG, async || denied(path, &patch).await).await?;
+
+    for (path, patch) in too_much() {
+        assert!(denied(path, &patch).await?.is_some(), "let through: {path} {patch}");
+    }
+    for (path, patch) in its_work() {
+        assert_eq!(denied(path, &patch).await?, None, "{path} {patch}");
+    }
+    let checked = "jsonpath={.status.typeChecking}";
+    let checked = ["get", "validatingadmissionpolicy", "afresh", "-o", checked];
+    let typed = eventually("the types checked", LONG, async || {
+        let answer = cluster.kubectl(&checked).await?;
+        anyhow::Ok((!answer.is_empty()).then_some(answer))
+    });
+    assert_eq!(typed.await?, "{}", "no warnings");
+    Ok(())
+}
+
+#[tokio::test]
+async fn under_the_policy_a_change_is_rolled_out_as_without_it() -> Result<()> {
+    let cluster = Cluster::shared_with_controllers().await?;
+    cluster
+        .kubectl(&["apply", "-k", &manifests()?.join("admission").to_string_lossy()])
+        .await?;
+    let world = World::namespaced(cluster, "bounded").await?;
+    world.config_map("settings", json!({ "a": "1" })).await?;
+    let kinds = ["Deployment", "StatefulSet", "DaemonSet"];
+    let workloads = kinds.map(|kind| workload(kind, "web", 1, variables("settings"), &json!({})));
+    world.apply(&workloads).await?;
+    let controller = world.only_controller(&[]).await?;
+    for kind in kinds {
+        world.adopted(kind, "web").await?;
+    }
+
+    world.config_map("settings", json!({ "a": "2" })).await?;
+    for kind in kinds {
+        world.rolled(kind, "web", 1).await?;
+    }
+
+    world.rest(&controller).await?;
+    for kind in kinds {
+        assert_eq!(world.rolls(kind, "web").await?, 1, "{kind}");
+    }
+    assert_eq!(world.refused()?, Vec::<String>::new());
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The real program against a real Kubernetes, as the ServiceAccount that `deploy/` makes and never as an administrator.
+//!
+//! Most tests have a namespace of their own on a shared cluster, in which `deploy/namespaced` is installed, and run
+//! `afresh` beside it. Tests with a node use the controller that runs in it, from the manifests as they are. What takes
+//! how long is printed (`--nocapture`) and decides nothing but the end of a run that has failed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod control_plane;
+mod deploy;
+mod disruption;
+mod in_pod;
+mod install;
+mod manifests;
+mod node;
+mod program;
+mod world;

@@ -1,0 +1,160 @@
+//! `afresh controller` as a process of the test.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use afresh_testbed::{Access, eventually};
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// How long anything may take before a test has failed.
+pub(crate) const LONG: Duration = Duration::from_secs(120);
+
+/// A running controller. Dropped, it is killed.
+pub(crate) struct Controller {
+    child: Child,
+    address: SocketAddr,
+    pub(crate) log: PathBuf,
+}
+
+impl Controller {
+    /// Starts it and waits until its caches are synced.
+    pub(crate) async fn start(access: &Access, own_namespace: &str, log: PathBuf, flags: &[&str]) -> Result<Self> {
+        let mut controller = Self::spawn(access, own_namespace, log, flags)?;
+        controller.ready().await?;
+        Ok(controller)
+    }
+
+    fn spawn(access: &Access, own_namespace: &str, log: PathBuf, flags: &[&str]) -> Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let child = Command::new(env!("CARGO_BIN_EXE_afresh"))
+            .arg("controller")
+            .arg("--kubeconfig")
+            .arg(access.kubeconfig())
+            .args(["--own-namespace", own_namespace])
+            .args(["--metrics-addr", &address.to_string()])
+            .args(["--log-level", "debug"])
+            .args(flags)
+            .env_remove("KUBECONFIG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log)?)
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(Self { child, address, log })
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let look = async || {
+            let ended = self.child.try_wait()?;
+            ensure!(ended.is_none(), "it has ended: {ended:?}");
+            Ok(get(self.address, "/readyz").await.ok().filter(|(code, _)| *code == 200))
+        };
+        let ready = eventually("a ready controller", LONG, look).await;
+        ready.map(drop).with_context(|| self.last_words())
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// SIGTERM; it has to end by itself, and well.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        let status = timeout(LONG, self.child.wait()).await.context("it does not end")??;
+        ensure!(status.success(), "{status}: {}", self.last_words());
+        Ok(())
+    }
+
+    /// SIGSTOP: it sees and does nothing.
+    pub(crate) fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        Ok(kill_process(pid.context("it has ended")?, signal)?)
+    }
+
+    /// What `/state` says.
+    pub(crate) async fn state(&self) -> Result<Value> {
+        state(self.address).await
+    }
+
+    /// Whether it acts.
+    pub(crate) async fn leads(&self) -> bool {
+        self.state().await.is_ok_and(|state| state["engine"]["leading"] == true)
+    }
+
+    /// Everything it has logged.
+    pub(crate) fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn last_words(&self) -> String {
+        let log = self.logged();
+        let lines: Vec<_> = log.lines().rev().take(20).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// What `/state` at this address says.
+pub(crate) async fn state(address: SocketAddr) -> Result<Value> {
+    let (code, body) = get(address, "/state").await?;
+    ensure!(code == 200, "{code}: {body}");
+    Ok(serde_json::from_str(&body)?)
+}
+
+/// GET by HTTP/1.0: the answer ends with the connection.
+async fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream
+            .write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())
+            .await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+        let code = head.split(' ').nth(1).context("no status")?.parse()?;
+        Ok((code, body.to_owned()))
+    };
+    timeout(Duration::from_secs(10), exchange).await?
+}
+
+/// The revisions of a ConfigMap and a Secret: see `World::fence`.
+#[derive(Clone, Copy)]
+pub(crate) struct Fence {
+    pub(crate) config_map: u64,
+    pub(crate) secret: u64,
+}
+
+/// Whether a controller that says `state` has seen everything up to the fence and has nothing left to do in the namespace.
+pub(crate) fn at_rest(state: &Value, namespace: &str, fence: Fence) -> bool {
+    let seen = |kind: &str, revision: u64| {
+        let mut watches = state["watches"].as_array().into_iter().flatten();
+        watches.any(|watch| {
+            let here = watch["namespace"].is_null() || watch["namespace"] == namespace;
+            let version = watch["resourceVersion"]
+                .as_str()
+                .and_then(|version| version.parse::<u64>().ok());
+            watch["kind"] == kind && here && version.is_some_and(|version| version >= revision)
+        })
+    };
+    let ours = format!("/{namespace}/");
+    let mut waiting = state["engine"]["waiting"].as_array().into_iter().flatten();
+    let waits = waiting.any(|waiting| waiting["workload"].as_str().is_some_and(|name| name.contains(&ours)));
+    seen("configmap", fence.config_map) && seen("secret", fence.secret) && !waits
+}
