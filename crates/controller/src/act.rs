@@ -1,6 +1,8 @@
 //! Carrying out commands: the only writes to workloads and pods.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use afresh_engine::engine::{Action, Command, Job, Outcome};
@@ -16,20 +18,25 @@ use afresh_model::policy::Reload;
 use afresh_model::record::Record;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
 use crate::limit::Limit;
 
 /// Pods touched in one pass, so that a newer change does not wait behind thousands of touches for an older one.
 const PASS: usize = 100;
-/// Touches sent at once.
+/// Touches sent at once for one workload.
 const TOUCHES: usize = 8;
+/// Workloads whose pods are touched at once: each holds a list of pods.
+pub(crate) const TOUCHING: usize = 8;
 
 /// What acting needs.
 pub(crate) struct Actor {
     pub(crate) writer: Writer,
     pub(crate) limit: Limit,
+    pub(crate) touching: Semaphore,
+    pub(crate) term: Deadline,
     pub(crate) touch_again: Vec<Duration>,
     pub(crate) default_reload: Reload,
     pub(crate) dry_run: bool,
@@ -49,14 +56,25 @@ pub(crate) struct Done {
     pub(crate) touched: usize,
 }
 
-/// Carries out one command. Not a moment after `until`, when another replica may lead.
-pub(crate) async fn act(actor: Arc<Actor>, command: Command, until: Instant) -> Done {
+/// Until when this replica may act. Moves on with every renewal of the Lease.
+#[derive(Debug, Default)]
+pub(crate) struct Deadline(AtomicU64);
+
+impl Deadline {
+    pub(crate) fn set(&self, until: Option<Millis>) {
+        self.0.store(until.map_or(0, |until| until.0), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Millis {
+        Millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Carries out one command, as long as this replica may act and not a moment longer: then another one may lead.
+pub(crate) async fn act(actor: Arc<Actor>, command: Command) -> Done {
     let started = Instant::now();
     let word = command.action.word();
-    let outcome = match timeout_at(until, actor.carry_out(&command)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Outcome::Abandoned,
-    };
+    let outcome = actor.while_leading(actor.carry_out(&command)).await;
     let touched = if let Outcome::Touched { touched, .. } = outcome {
         touched
     } else {
@@ -78,6 +96,21 @@ pub(crate) async fn act(actor: Arc<Actor>, command: Command, until: Instant) -> 
 }
 
 impl Actor {
+    async fn while_leading(&self, action: impl Future<Output = Outcome>) -> Outcome {
+        let mut action = pin!(action);
+        loop {
+            let until = self.term.get();
+            tokio::select! {
+                biased;
+                outcome = &mut action => return outcome,
+                () = sleep_until(self.clock.instant(until)) => {}
+            }
+            if self.term.get() <= until {
+                return Outcome::Abandoned;
+            }
+        }
+    }
+
     async fn carry_out(&self, command: &Command) -> Outcome {
         let result = match &command.action {
             _ if self.dry_run && !matches!(command.action, Action::LookAtPods { .. }) => {
@@ -108,6 +141,9 @@ impl Actor {
     }
 
     async fn touch(&self, command: &Command, selector: &str, files: Digest) -> Result<Outcome, WriteError> {
+        let Ok(_turn) = self.touching.acquire().await else {
+            return Ok(Outcome::Abandoned); // the semaphore is never closed
+        };
         let pods: Vec<Pod> = if selector.is_empty() {
             vec![itself(self.writer.get_workload(&command.key).await?)]
         } else {

@@ -146,6 +146,7 @@ impl Controller {
             tracing::info!(leading = term.leads(), identity = %self.identity, "leadership");
         }
         self.term = term;
+        self.actor.term.set(self.term.until());
         self.keep_term();
     }
 
@@ -158,11 +159,9 @@ impl Controller {
 
     /// Begins every action that is due.
     pub(crate) fn begin_actions(&mut self) {
-        let Some(until) = self.term.until() else { return };
-        let until = self.clock.instant(until);
         while let Some(command) = self.engine.next(self.clock.now()) {
             tracing::debug!(workload = %command.key, action = command.action.word(), cause = command.cause, "acting");
-            self.actions.push(Box::pin(act(self.actor.clone(), command, until)));
+            self.actions.push(Box::pin(act(self.actor.clone(), command)));
         }
         self.tell_all();
     }

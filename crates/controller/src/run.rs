@@ -16,10 +16,10 @@ use futures::stream::{self, BoxStream, FuturesUnordered};
 use futures::{StreamExt as _, future};
 use kube::Client;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::act::Actor;
+use crate::act::{Actor, Deadline, TOUCHING};
 use crate::admin::{self, Answer, Asked, Question};
 use crate::clock::Clock;
 use crate::config::{Config, LeaderConfig};
@@ -144,6 +144,8 @@ fn controller(
     let actor = Actor {
         writer: Writer::new(client).with_limit(config.call_timeout),
         limit: Limit::per_second(config.touch_qps),
+        touching: Semaphore::new(TOUCHING),
+        term: Deadline::default(),
         touch_again: config.touch_again.clone(),
         default_reload: config.default_reload,
         dry_run: config.dry_run,

@@ -41,7 +41,7 @@ pub struct Settings {
     pub max_rolling: usize,
     /// After this a rollout no longer counts towards `max_rolling`, so that a stuck one does not stop the others.
     pub rollout_timeout: Duration,
-    /// How many commands may be under way at once.
+    /// How many commands may be under way at once, touches not counted.
     pub concurrency: usize,
     /// Nothing is written: what would have been is taken as done.
     pub dry_run: bool,
@@ -78,6 +78,7 @@ impl Scope {
 pub struct Job {
     id: WorkloadId,
     tenant: u32,
+    touches: bool,
 }
 
 /// What the rim is to do.
@@ -212,6 +213,8 @@ pub struct Engine {
     agenda: Agenda,
     slots: Vec<Slot>,
     running: usize,
+    /// Those of them that touch pods: they wait for a rate, and must not make others wait with them.
+    touching: usize,
     rolling: usize,
     /// Wait for their turn under `max_rolling`, first come first served.
     held: VecDeque<WorkloadId>,
@@ -233,6 +236,7 @@ impl Engine {
             agenda: Agenda::default(),
             slots: Vec::new(),
             running: 0,
+            touching: 0,
             rolling: 0,
             held: VecDeque::new(),
             turn: None,
@@ -366,11 +370,7 @@ impl Engine {
         if !self.acts() {
             return None;
         }
-        let due = if self.running < self.settings.concurrency {
-            self.agenda.next_due()
-        } else {
-            None
-        };
+        let due = if self.has_room() { self.agenda.next_due() } else { None };
         [due, self.turn].into_iter().flatten().min()
     }
 
@@ -379,7 +379,7 @@ impl Engine {
         if self.turn.is_some_and(|turn| turn <= now.mono) {
             self.take_turns(now);
         }
-        while self.acts() && self.running < self.settings.concurrency {
+        while self.acts() && self.has_room() {
             let (id, since) = self.agenda.pop(now.mono)?;
             if let Some(command) = self.consider(id, now) {
                 return Some(Command { since, ..command });
@@ -391,6 +391,9 @@ impl Engine {
     /// What came of a command.
     pub fn finish(&mut self, job: Job, outcome: Outcome, now: Now) {
         self.running = self.running.saturating_sub(1);
+        if job.touches {
+            self.touching = self.touching.saturating_sub(1);
+        }
         let Some(slot) = self.slots.get_mut(job.id.index()) else {
             return;
         };
@@ -445,6 +448,10 @@ impl Engine {
     #[must_use]
     pub fn failures(&self, id: WorkloadId) -> u32 {
         self.slots.get(id.index()).map_or(0, |slot| slot.failures)
+    }
+
+    fn has_room(&self) -> bool {
+        self.running - self.touching < self.settings.concurrency
     }
 
     fn acts(&self) -> bool {

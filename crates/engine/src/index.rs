@@ -202,6 +202,19 @@ impl Index {
 
     /// A watch has listed everything; returns the workloads for which something gone is news, and those gone.
     pub fn end_list(&mut self, source: &Source) -> (Vec<WorkloadId>, Vec<WorkloadId>) {
+        let gone = self.remove_unlisted(source);
+        self.pack();
+        gone
+    }
+
+    /// Fills the nodes of the maps: a list comes sorted, and what is inserted so leaves them half empty.
+    fn pack(&mut self) {
+        self.objects = std::mem::take(&mut self.objects).into_iter().collect();
+        self.ids = std::mem::take(&mut self.ids).into_iter().collect();
+        self.workloads.shrink_to_fit();
+    }
+
+    fn remove_unlisted(&mut self, source: &Source) -> (Vec<WorkloadId>, Vec<WorkloadId>) {
         let within = |namespace: &Name| source.namespace.as_ref().is_none_or(|own| own == namespace);
         match source.kind {
             SourceKind::Config(kind) => {

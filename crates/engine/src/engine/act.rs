@@ -149,9 +149,11 @@ impl Engine {
         if let Action::Touch { files, .. } = action {
             slot.touch = TouchState::Begun(files);
         }
+        let touches = matches!(action, Action::Touch { .. });
         let job = Job {
             id,
             tenant: slot.tenant,
+            touches,
         };
         slot.running = Some(Running {
             action: action.clone(),
@@ -160,6 +162,7 @@ impl Engine {
             workload: false,
         });
         self.running += 1;
+        self.touching += usize::from(touches);
         self.rolling += usize::from(matches!(action, Action::Roll(..)));
         Some(Command {
             job,

@@ -641,3 +641,36 @@ fn a_write_that_is_undone_on_its_way_is_tried_again_after_growing_pauses() {
     let failed = told.iter().filter(|notice| notice.reason == Reason::Failed);
     assert_eq!(failed.count(), 1, "{told:?}");
 }
+
+#[test]
+fn touches_under_way_never_hold_back_a_roll() {
+    let mut engine = adopted(
+        &Build::hot(),
+        Settings {
+            concurrency: 1,
+            settle: Duration::ZERO,
+            ..settings()
+        },
+    );
+    change(&mut engine, "2", 20, 1_000);
+    let touch = engine.next(now(1_000)).expect("a touch");
+    assert!(matches!(touch.action, Action::Touch { .. }));
+    let other = Build {
+        uid: "uid-2".into(),
+        ..Build::env()
+    };
+    engine.apply_workload(deployment("other"), other.done(), Vec::new(), Sight::Listed, now(1_001));
+    let record = engine.next(now(1_001)).expect("it need not wait for the touch");
+    assert_eq!(record.key, deployment("other"));
+    engine.finish(
+        touch.job,
+        Outcome::Touched {
+            touched: 1,
+            again: None,
+        },
+        now(1_002),
+    );
+    assert_eq!(engine.next(now(1_002)), None, "but for one of its own kind");
+    engine.finish(record.job, Outcome::Written(None), now(1_003));
+    assert!(engine.next(now(1_003)).is_some());
+}
