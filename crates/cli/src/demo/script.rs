@@ -112,7 +112,7 @@ pub(super) fn script() -> Vec<Step> {
             "Writes that matter to nobody: a label, a key that no container uses",
             vec![Act::Write(vec![
                 map("web", json!({"metadata": {"labels": {"team": "shop"}}})),
-                map("api", json!({"data": {"comment": "ask nobody"}})),
+                map("api", json!({"data": {"comment": "written by a program"}})),
             ])],
             Expect::nothing(),
             "",

@@ -113,6 +113,9 @@ impl Show {
             plain: self.observer.stale_since("plain").map(|since| now - since),
         }
         .print(&mut self.page)?;
+        for problem in &problems {
+            self.page.verdict(false, problem, "")?;
+        }
         Ok(Judgement(problems))
     }
 

@@ -44,7 +44,7 @@ impl Summary<'_> {
             )?;
         }
         if let (Some(rolls), Some(pods)) = (range(&self.reactions.rolls), range(&self.reactions.pods)) {
-            let text = format!("rolled {rolls} after the write, and {pods} after it all new pods were ready");
+            let text = format!("rolled {rolls} after the write; all new pods ready {pods} after it");
             page.entry("env", &text)?;
         }
         page.entry(
