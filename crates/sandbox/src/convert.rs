@@ -1,5 +1,7 @@
 //! Objects that are shown in another shape than they are stored: Events of `events.k8s.io`, and metadata-only views.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use crate::object;
@@ -26,18 +28,19 @@ pub(crate) fn to_stored(resource: &Resource, mut value: Value) -> Value {
 }
 
 /// A stored object in the resource's own shape.
-pub(crate) fn to_shown(resource: &Resource, stored: &Value) -> Value {
-    let mut value = stored.clone();
-    if resource.is_new_event() {
-        rename(&mut value, |names| names);
-        value["apiVersion"] = json!(resource.api_version());
+pub(crate) fn to_shown<'a>(resource: &Resource, stored: &'a Value) -> Cow<'a, Value> {
+    if !resource.is_new_event() {
+        return Cow::Borrowed(stored);
     }
-    value
+    let mut value = stored.clone();
+    rename(&mut value, |names| names);
+    value["apiVersion"] = json!(resource.api_version());
+    Cow::Owned(value)
 }
 
 /// A stored object as it is answered: with the zero values that the real server writes out.
 pub(crate) fn to_answered(resource: &Resource, stored: &Value) -> Value {
-    let mut value = to_shown(resource, stored);
+    let mut value = to_shown(resource, stored).into_owned();
     let zeroes: &[(&str, Value)] = match (resource.is_new_event(), resource.storage().as_ref()) {
         (true, _) => &[
             ("eventTime", Value::Null),
@@ -113,6 +116,6 @@ mod tests {
             stored,
             json!({"apiVersion": "v1", "kind": "Event", "message": "n", "involvedObject": {"name": "x"}})
         );
-        assert_eq!(to_shown(&new, &stored), event);
+        assert_eq!(*to_shown(&new, &stored), event);
     }
 }

@@ -94,6 +94,8 @@ pub struct Faults {
     quieted: Arc<watch::Sender<u64>>,
     /// Counts the crashes asked for.
     crashes: Arc<watch::Sender<u64>>,
+    /// Grows whenever all watches are to break.
+    breaks: Arc<watch::Sender<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +113,7 @@ impl Default for Faults {
             plan: Arc::default(),
             quieted: Arc::new(watch::Sender::new(0)),
             crashes: Arc::new(watch::Sender::new(0)),
+            breaks: Arc::new(watch::Sender::new(0)),
         }
     }
 }
@@ -134,6 +137,15 @@ impl Faults {
     /// Draws disturbances from a seed until [`Faults::quiet`].
     pub fn seeded(&self, seed: u64, rates: Rates) {
         self.plan().schedule = Some(Schedule::new(seed, rates));
+    }
+
+    /// Breaks every watch that is open, as a restart of the API server does.
+    pub fn break_watches(&self) {
+        self.breaks.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn breaks(&self) -> watch::Receiver<u64> {
+        self.breaks.subscribe()
     }
 
     /// Ends every disturbance, those under way as well. What was injected stays known.

@@ -75,7 +75,7 @@ pub use crash::crash_at;
 pub use faults::{Delivery, Faults, Injected, Rates, RequestFault, WatchFault};
 pub use http::{Body, ServeError, Service, Serving, TransportError};
 pub use log::{Record, RequestLog};
-pub use node::{Node, NodeOptions, Process};
+pub use node::{Node, NodeOptions, Process, READY_AFTER};
 pub use patch::Patch;
 pub use request::{Attributes, Filter, Verb};
 pub use resource::{Generation, Resource};

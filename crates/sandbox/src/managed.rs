@@ -3,6 +3,8 @@
 //! A manager's entry gets a new time when it changes or adds a field, not when it only removes one, as in
 //! structured-merge-diff's `Updater.Update`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::object;
@@ -17,6 +19,18 @@ pub(crate) struct Manager<'a> {
     pub(crate) time: &'a str,
     /// Whether `status` can only be changed through the status subresource.
     pub(crate) has_status: bool,
+}
+
+impl Manager<'_> {
+    /// Whether what stands under this key of an object can be owned through this door.
+    fn sees(&self, key: &str) -> bool {
+        match (self.subresource, key) {
+            (_, "apiVersion" | "kind") => false,
+            ("" | "scale", "status") => !self.has_status,
+            ("" | "scale", _) => true,
+            (_, key) => key == "metadata" || key == "status",
+        }
+    }
 }
 
 /// Metadata that the server keeps itself and nobody owns.
@@ -97,25 +111,46 @@ fn stamp(entry: &mut Value, manager: &Manager<'_>) {
 /// The field sets that `new` adds or changes, and that it no longer has.
 fn difference(old: &Value, new: &Value, manager: &Manager<'_>) -> (Value, Value) {
     let (mut taken, mut gone) = (Map::new(), Map::new());
-    let fields = |value: &Value| value.as_object().cloned().unwrap_or_default();
-    let (mut old, mut new) = (fields(old), fields(new));
-    for map in [&mut old, &mut new] {
-        map.remove("apiVersion");
-        map.remove("kind");
-        match manager.subresource {
-            "" if manager.has_status => drop(map.remove("status")),
-            "" | "scale" => {}
-            _ => map.retain(|key, _| key == "metadata" || key == "status"),
-        }
-        if let Some(Value::Object(metadata)) = map.get_mut("metadata") {
-            metadata.retain(|key, _| !SERVER_METADATA.contains(&key.as_str()));
-            if metadata.is_empty() {
-                map.remove("metadata");
-            }
+    let keys: BTreeSet<&String> = [old, new]
+        .into_iter()
+        .filter_map(Value::as_object)
+        .flat_map(Map::keys)
+        .collect();
+    for key in keys.into_iter().filter(|key| manager.sees(key)) {
+        if key == "metadata" {
+            // A few entries: cheap to copy without what the server keeps itself.
+            let [old, new] = [old, new].map(own_metadata);
+            compare_fields(old.as_ref(), new.as_ref(), key, &mut taken, &mut gone);
+        } else {
+            compare_fields(old.get(key), new.get(key), key, &mut taken, &mut gone);
         }
     }
-    compare_maps(&old, &new, "", &mut taken, &mut gone);
     (Value::Object(taken), Value::Object(gone))
+}
+
+/// The metadata that clients own, if there is any.
+fn own_metadata(value: &Value) -> Option<Value> {
+    let metadata = value.get("metadata")?.as_object()?;
+    let own = metadata
+        .iter()
+        .filter(|(key, _)| !SERVER_METADATA.contains(&key.as_str()));
+    let own: Map<_, _> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+    (!own.is_empty()).then_some(Value::Object(own))
+}
+
+fn compare_fields(
+    old: Option<&Value>,
+    new: Option<&Value>,
+    key: &str,
+    taken: &mut Map<String, Value>,
+    gone: &mut Map<String, Value>,
+) {
+    let name = format!("f:{key}");
+    match (old, new) {
+        (old, Some(new)) => compare(old, new, key, "", &name, taken, gone),
+        (Some(old), None) => drop(gone.insert(name, whole(old, key, ""))),
+        (None, None) => {}
+    }
 }
 
 fn compare_maps(

@@ -21,6 +21,9 @@ use tokio::sync::Notify;
 
 pub(crate) use kubelet::Kubelet;
 
+/// An annotation of a pod (or its template): the seconds after which its containers are ready, or `never`.
+pub const READY_AFTER: &str = "sandbox.afresh.dev/ready-after";
+
 /// How the nodes behave.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {

@@ -110,13 +110,6 @@ pub(crate) fn copy(into: &mut Value, from: &Value, path: &[&str]) {
     }
 }
 
-/// Copies one field from another map, if it is there.
-pub(crate) fn copy_field(into: &mut Value, from: &Value, field: &str) {
-    if let Some(value) = from.get(field) {
-        into[field] = value.clone();
-    }
-}
-
 /// The owner reference with `controller: true`, if any.
 pub(crate) fn controller_of(object: &Value) -> Option<&Value> {
     list(object, &["metadata", "ownerReferences"])

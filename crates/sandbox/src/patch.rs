@@ -56,6 +56,17 @@ impl Patch {
     }
 }
 
+/// Whether a merge patch asks only for what the object has already, which is cheaper to see than to do.
+pub(crate) fn is_merged(object: &Value, patch: &Value) -> bool {
+    match (object, patch) {
+        (Value::Object(fields), Value::Object(changes)) => changes.iter().all(|(key, change)| match fields.get(key) {
+            Some(field) => !change.is_null() && is_merged(field, change),
+            None => change.is_null(),
+        }),
+        (object, patch) => object == patch,
+    }
+}
+
 fn object_patch(patch: &Value) -> Result<&Map<String, Value>, ApiError> {
     patch.as_object().ok_or_else(|| {
         let kind = match patch {
@@ -100,6 +111,22 @@ mod tests {
             patch.apply(&object).unwrap(),
             json!({"data": {"b": "2", "c": {"e": 1}}, "list": [3]})
         );
+    }
+
+    #[test]
+    fn a_patch_is_merged_if_applying_it_changes_nothing() {
+        let object = json!({"a": {"b": 1, "c": [1, 2]}});
+        for (patch, merged) in [
+            (json!({}), true),
+            (json!({"a": {"b": 1}, "x": null}), true),
+            (json!({"a": {"c": [1, 2]}}), true),
+            (json!({"a": {"b": null}}), false),
+            (json!({"a": {"c": [1]}}), false),
+            (json!({"a": {"x": {}}}), false),
+        ] {
+            assert_eq!(is_merged(&object, &patch), merged, "{patch}");
+            assert_eq!(Patch::Merge(patch).apply(&object).unwrap() == object, merged);
+        }
     }
 
     #[test]

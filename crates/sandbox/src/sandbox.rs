@@ -273,6 +273,23 @@ impl Sandbox {
         server.delete(&resource, namespace, name, &Removal::default()).map(drop)
     }
 
+    /// Waits until something holds, looking again after every write and every ten milliseconds.
+    ///
+    /// Returns whether it held before the time was up.
+    pub async fn eventually(&self, within: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
+        const LOOK: Duration = Duration::from_millis(10);
+        let deadline = Instant::now() + within;
+        let mut revisions = self.server().revisions();
+        while !holds(self) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            // Either way it is time to look again.
+            drop(tokio::time::timeout(LOOK, revisions.changed()).await);
+        }
+        true
+    }
+
     /// Locks the state. Nothing may await while it is held.
     pub(crate) fn server(&self) -> MutexGuard<'_, Server> {
         self.inner.server()

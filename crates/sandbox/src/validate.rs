@@ -236,8 +236,8 @@ fn immutable(resource: &Resource, old: &Value, new: &Value) -> Vec<Cause> {
             let shown = object::at(new, &["spec", "selector"]).cloned().unwrap_or_default();
             causes.push(Cause::invalid("spec.selector", &shown, "field is immutable"));
         }
-        ("apps", "StatefulSet") => causes.extend(stateful_set_fixed(old, new)),
-        ("", "Pod") => causes.extend(pod_fixed(old, new)),
+        ("apps", "StatefulSet") if changed(&["spec"]) => causes.extend(stateful_set_fixed(old, new)),
+        ("", "Pod") if changed(&["spec"]) => causes.extend(pod_fixed(old, new)),
         _ => {}
     }
     causes

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use afresh_sandbox::{NodeOptions, Options, Patch, Sandbox};
+use afresh_sandbox::{NodeOptions, Options, Patch, READY_AFTER, Sandbox};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -63,7 +63,7 @@ fn is_ready(pod: &Value) -> bool {
     conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
-/// Waits until something holds, in steps of paused time.
+/// Waits until something holds, in paused time.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let wait = async {
         while !holds() {
@@ -450,4 +450,43 @@ async fn a_sandbox_that_is_dropped_stops_its_work() {
     drop(service);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(metrics.num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_whose_pods_never_get_ready_stops_at_its_bounds_and_times_out() {
+    let sandbox = Sandbox::start(&Options::default());
+    sandbox.create(workload("Deployment", "web", 4)).unwrap();
+    let minute = Duration::from_secs(60);
+    assert!(
+        sandbox
+            .eventually(minute, |sandbox| is_complete(sandbox, "deploy", "web", 4))
+            .await
+    );
+    let stuck = json!({"spec": {"template": {"metadata": {"annotations": {READY_AFTER: "never"}}}}});
+    sandbox.patch("deploy", NS, "web", &Patch::Merge(stuck)).unwrap();
+    let reason = |sandbox: &Sandbox| {
+        let status = status(sandbox, "deploy", "web");
+        let conditions = status["conditions"].as_array().unwrap().clone();
+        conditions.iter().find(|c| c["type"] == "Progressing").unwrap()["reason"].clone()
+    };
+    assert!(
+        !sandbox
+            .eventually(9 * minute, |sandbox| is_complete(sandbox, "deploy", "web", 4))
+            .await
+    );
+    assert_eq!(reason(&sandbox), "ReplicaSetUpdated");
+    assert!(
+        sandbox
+            .eventually(2 * minute, |sandbox| reason(sandbox) == "ProgressDeadlineExceeded")
+            .await
+    );
+    assert_eq!(status(&sandbox, "deploy", "web")["availableReplicas"], 3);
+    let healed = json!({"spec": {"template": {"metadata": {"annotations": {READY_AFTER: "0.2"}}}}});
+    sandbox.patch("deploy", NS, "web", &Patch::Merge(healed)).unwrap();
+    assert!(
+        sandbox
+            .eventually(minute, |sandbox| is_complete(sandbox, "deploy", "web", 4))
+            .await
+    );
+    assert_eq!(reason(&sandbox), "NewReplicaSetAvailable");
 }

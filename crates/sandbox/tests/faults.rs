@@ -185,6 +185,22 @@ async fn watches_close_drop_break_stall_and_expire_as_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_open_watches_break_at_once_and_new_ones_work() {
+    let (sandbox, maps) = start();
+    let watch = WatchParams::default().disable_bookmarks().timeout(100);
+    let from = sandbox.revision().to_string();
+    let mut events = maps.watch(&watch, &from).await.unwrap().boxed();
+    let (broken, ()) = tokio::join!(events.try_next(), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        sandbox.faults().break_watches();
+    });
+    assert!(broken.is_err());
+    set(&sandbox, "a", "1");
+    let mut events = maps.watch(&watch, &from).await.unwrap().boxed();
+    assert!(matches!(events.try_next().await, Ok(Some(WatchEvent::Modified(_)))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn deliveries_come_twice_or_late_so_that_kinds_overtake_each_other() {
     let (sandbox, maps) = start();
     let client = Client::new(sandbox.service(), "default");

@@ -8,7 +8,7 @@ use super::{Server, key};
 use crate::convert;
 use crate::managed::{self, Manager};
 use crate::object;
-use crate::patch::Patch;
+use crate::patch::{self, Patch};
 use crate::resource::Resource;
 use crate::status::ApiError;
 use crate::strategy::{self, Door};
@@ -138,6 +138,13 @@ impl Server {
             ));
         }
         let old = self.get(resource, namespace, name)?;
+        if let Patch::Merge(body) = patch
+            && body.is_object()
+            && !resource.is_new_event()
+            && patch::is_merged(&old, body)
+        {
+            return Ok(old);
+        }
         let mut value = patch.apply(&convert::to_shown(resource, &old))?;
         validate::shape(resource, &value).map_err(|error| ApiError::unprocessable(error.message))?;
         place(resource, namespace, &mut value)?;
@@ -177,7 +184,7 @@ impl Server {
             return Err(ApiError::invalid(resource, &name, &causes));
         }
         object::copy(&mut new, &shown, &["metadata", "resourceVersion"]);
-        if new == shown {
+        if new == *shown {
             return Ok(old.clone());
         }
         self.record(resource, Some(&shown), &mut new, write);

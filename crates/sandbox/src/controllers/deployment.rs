@@ -14,6 +14,8 @@ use super::rolling::{Bounds, Set};
 use crate::object;
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
+/// Why a rollout that makes no progress is said to have failed.
+const TIMED_OUT: &str = "ProgressDeadlineExceeded";
 const HISTORY: &str = "deployment.kubernetes.io/revision-history";
 
 /// A Deployment with the ReplicaSets it controls.
@@ -66,6 +68,14 @@ fn resize(actor: &mut Actor<'_>, set: &Value, size: i64) {
     }
 }
 
+/// The metadata of a template, less what the controller adds.
+fn metadata_of(template: &Value) -> Value {
+    let mut metadata = json!({"metadata": template["metadata"]});
+    object::remove(&mut metadata, &["metadata", "labels", TEMPLATE_HASH]);
+    object::tidy(&mut metadata);
+    metadata
+}
+
 impl<'a> Rollout<'a> {
     fn find(actor: &Actor<'_>, deployment: &'a Value) -> Self {
         let mut sets = actor.controlled("replicasets.apps", deployment);
@@ -76,12 +86,10 @@ impl<'a> Rollout<'a> {
                 object::name(set).to_owned(),
             )
         });
+        let own = metadata_of(&deployment["spec"]["template"]);
         let same = |set: &Arc<Value>| {
-            let mut template = set["spec"]["template"].clone();
-            object::remove(&mut template, &["metadata", "labels", TEMPLATE_HASH]);
-            let mut own = deployment["spec"]["template"].clone();
-            [&mut template, &mut own].into_iter().for_each(object::tidy);
-            template == own
+            set["spec"]["template"]["spec"] == deployment["spec"]["template"]["spec"]
+                && metadata_of(&set["spec"]["template"]) == own
         };
         let new = sets.iter().position(same).map(|index| sets.remove(index));
         Self {
@@ -298,8 +306,11 @@ impl<'a> Rollout<'a> {
         let updated: Option<Timestamp> =
             old("Progressing").and_then(|condition| object::text(condition, &["lastUpdateTime"]).parse().ok());
         let left = updated.map_or(deadline, |since| deadline - now.duration_since(since).as_secs());
-        let fresh = old("Progressing").is_some_and(|c| object::text(c, &["reason"]) == "NewReplicaSetAvailable")
-            && object::integer(present, &["status", "observedGeneration"]) != Some(object::generation(self.deployment));
+        let was = |reason: &str| old("Progressing").is_some_and(|c| object::text(c, &["reason"]) == reason);
+        let is_new =
+            object::integer(present, &["status", "observedGeneration"]) != Some(object::generation(self.deployment));
+        let fresh = is_new && (was("NewReplicaSetAvailable") || was(TIMED_OUT));
+        let late = (left <= 0 || was(TIMED_OUT)) && !moved && !fresh;
         let name = self
             .new
             .as_ref()
@@ -311,10 +322,10 @@ impl<'a> Rollout<'a> {
                 "NewReplicaSetAvailable",
                 format!("ReplicaSet {name:?} has successfully progressed."),
             )
-        } else if left <= 0 && !moved && !fresh {
+        } else if late {
             (
                 "False",
-                "ProgressDeadlineExceeded",
+                TIMED_OUT,
                 format!("ReplicaSet {name:?} has timed out progressing."),
             )
         } else {

@@ -33,6 +33,7 @@ pub(crate) struct Watcher {
     query: Query,
     cursor: u64,
     revisions: Receiver<u64>,
+    breaks: Receiver<u64>,
     deadline: Instant,
     bookmark_at: Option<Instant>,
     queue: VecDeque<Value>,
@@ -68,6 +69,7 @@ impl Watcher {
             cursor: query.version.unwrap_or(0),
             query,
             revisions: server.revisions(),
+            breaks: sandbox.faults().breaks(),
             deadline: now + timeout.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
             bookmark_at: bookmarks.then(|| now + sandbox.bookmark_interval()),
             queue: VecDeque::new(),
@@ -122,7 +124,11 @@ impl Watcher {
             }
             _ => {}
         }
-        let event = self.event().await?;
+        let mut breaks = self.breaks.clone();
+        let event = tokio::select! {
+            event = self.event() => event?,
+            _ = breaks.changed() => return Some(Err(TransportError::Reset)),
+        };
         let mut line = event.to_string().into_bytes();
         line.push(b'\n');
         if self.fault == Some(WatchFault::BreakAfter(self.delivered)) {

@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use afresh_volume::{AtomicWriter, Files};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::cache::{self, Cache, Name};
-use super::{Process, env, volume};
+use super::{Process, READY_AFTER, env, volume};
 use crate::object;
 
 /// The first wait after a volume could not be filled; it doubles (volume operations, 500 ms to 2m2s).
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(122);
+
+/// Longer than any test.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A container's present or last process.
 #[derive(Clone, Debug)]
@@ -70,19 +73,14 @@ impl Pod {
 
     /// Whether the kubelet would see a change that makes it sync (kubelet.md section 3): everything but status.
     pub(super) fn differs(&self, new: &Value) -> bool {
-        let seen = |value: &Value| {
-            let mut metadata = json!({});
-            for field in [
-                "labels",
-                "annotations",
-                "deletionTimestamp",
-                "deletionGracePeriodSeconds",
-            ] {
-                object::copy_field(&mut metadata, &value["metadata"], field);
-            }
-            (metadata, value["spec"].clone())
-        };
-        seen(&self.object) != seen(new)
+        let changed = |path: &[&str]| object::at(&self.object, path) != object::at(new, path);
+        let metadata = [
+            "labels",
+            "annotations",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ];
+        metadata.into_iter().any(|field| changed(&["metadata", field])) || changed(&["spec"])
     }
 
     /// Fills the volumes and starts what can start. Returns when to try again, if something is missing.
@@ -173,7 +171,7 @@ impl Pod {
                     started_at: now,
                     restart_count,
                 };
-                let ready_at = Instant::now() + ready_delay;
+                let ready_at = Instant::now() + self.ready_after().unwrap_or(ready_delay);
                 let sub_paths = self.pin(spec);
                 self.containers.insert(
                     name,
@@ -190,6 +188,15 @@ impl Pod {
                 self.waiting.insert(name, ("CreateContainerConfigError", why));
                 false
             }
+        }
+    }
+
+    /// What the pod itself says about when its containers are ready.
+    fn ready_after(&self) -> Option<Duration> {
+        match object::text(&self.object, &["metadata", "annotations", READY_AFTER]) {
+            "" => None,
+            "never" => Some(NEVER),
+            seconds => Duration::try_from_secs_f64(seconds.parse().ok()?).ok(),
         }
     }
 

@@ -88,6 +88,13 @@ fn status(object: &Value) -> Value {
     status
 }
 
+/// The status without its generation: how many steps a rollout takes depends on when its pods get ready.
+fn counts(set: &Value) -> Value {
+    let mut status = status(set);
+    status.as_object_mut().unwrap().remove("observedGeneration");
+    status
+}
+
 fn is_settled(object: &Value) -> bool {
     object["status"]["observedGeneration"] == object["metadata"]["generation"]
 }
@@ -105,7 +112,7 @@ async fn picture(w: &mut World, step: &str, app: &str) {
             map.retain(|key, _| key.starts_with("deployment.kubernetes.io/"));
         }
         rows.push(json!({
-            "annotations": annotations, "replicas": set["spec"]["replicas"], "status": status(set),
+            "annotations": annotations, "replicas": set["spec"]["replicas"], "status": counts(set), "seen": is_settled(set),
             "hash in selector": set["spec"]["selector"]["matchLabels"]["pod-template-hash"] == *hash,
             "hash in template": set["spec"]["template"]["metadata"]["labels"]["pod-template-hash"] == *hash,
             "name": set["metadata"]["name"] == json!(format!("{app}-{}", hash.as_str().unwrap())),
@@ -191,14 +198,12 @@ async fn paused(w: &mut World) {
     let mut body = workload("idle", 2);
     body["spec"]["paused"] = json!(true);
     w.send(Post, &w.apps("deployments"), "", &body).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let deployment = get(w, &w.apps("deployments/idle")).await;
-    let observed = is_settled(&deployment);
+    until(w, "seen", "idle", false, async |w| {
+        is_settled(&get(w, &w.apps("deployments/idle")).await)
+    })
+    .await;
     let sets = get(w, &format!("{}?labelSelector=app%3Didle", w.apps("replicasets"))).await;
-    w.note(
-        "a Deployment that is paused from the start",
-        json!([observed, sets["items"]]),
-    );
+    w.note("a Deployment that is paused from the start", sets["items"].clone());
     w.send(
         Merge,
         &w.apps("deployments/idle"),
