@@ -124,6 +124,9 @@ pub struct Delta {
 
 /// How far, in seconds, the controller's clock may be ahead of the API server's. Erring costs one look at the pods.
 const CLOCK_SKEW: i64 = 60;
+/// How far, in seconds, it may be behind. Erring costs a restart too many, where a change and somebody else's rollout
+/// both came within this time after a record and nobody watched.
+const CLOCK_BEHIND: i64 = 5;
 
 /// Compares and decides.
 #[must_use]
@@ -327,10 +330,20 @@ fn covered<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Tracked>) -
             return Doubt::Stale;
         }
     }
-    if tracked.is_none() || recorded == Some(view.workload.template) {
+    if tracked.is_none() || recorded == Some(view.workload.template) || time_is_silent(view, tracked) {
         return Doubt::Stale;
     }
     look(view, tracked)
+}
+
+/// The content differs from the record, so it changed after that was written. Where the object's own time is older, the
+/// change was the removal of a key, which moves no time in `managedFields`: nothing says whether pods came before it.
+fn time_is_silent<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Tracked>) -> bool {
+    let written = tracked.and_then(|tracked| tracked.object.written);
+    let recorded = view.workload.record.as_ref().map(|record| record.at);
+    written
+        .zip(recorded)
+        .is_some_and(|(written, recorded)| written.0 <= recorded.0.saturating_add(CLOCK_BEHIND))
 }
 
 /// Nothing comparable is recorded. Did the content change since the workload first used it?

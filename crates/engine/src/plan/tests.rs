@@ -515,3 +515,23 @@ fn a_key_that_is_both_refreshed_and_out_of_reach_is_touched_once_and_then_left()
     let then = decide(&build.recorded(&touched).done(), Sight::Listed, &now, None);
     assert_eq!(then.verdict, Verdict::Nothing);
 }
+
+#[test]
+fn a_removed_key_which_no_time_tells_of_is_stale_whoever_rolled_out_in_between() {
+    let build = Build::env();
+    let before = web(&[("a", "1"), ("b", "1")]);
+    let removed = world(&[(
+        "configmap/web",
+        Tracked::first(object(&[("a", "1")], 100, 30), Sight::Listed),
+    )]);
+    let rolled_out = build
+        .clone()
+        .image("new")
+        .at(20)
+        .recorded(&record(&build, &before))
+        .done();
+    let young = Pods::of([UnixSeconds(9_000)]);
+
+    let plan = decide(&rolled_out, Sight::Listed, &removed, Some(young));
+    assert!(matches!(plan.verdict, Verdict::Roll(_)), "{plan:?}");
+}
