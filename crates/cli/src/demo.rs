@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::signals;
@@ -62,8 +63,10 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
         .context("cannot start")?;
     let result = runtime.block_on(async {
         let end = signals::asked_to_end().context("cannot catch signals")?;
+        let mut closed = signal(SignalKind::hangup()).context("cannot catch signals")?;
         tokio::select! {
             code = play(args, directory.path()) => code,
+            _ = closed.recv() => Ok(ExitCode::FAILURE), // the terminal is gone
             () = end => Ok(if args.once { ExitCode::FAILURE } else { ExitCode::SUCCESS }),
         }
     });

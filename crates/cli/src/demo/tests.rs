@@ -1,11 +1,17 @@
 //! The demo by a paused clock, so that a minute of it takes no time and nothing depends on the machine.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use afresh_sandbox::Patch;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::page::Page;
 use super::script::{Step, script};
 use super::show::{Judgement, Show};
-use super::stage::{Link, Stage};
+use super::stage::{Link, NAMESPACE, Stage};
 
 /// What was printed.
 #[derive(Clone, Default)]
@@ -29,13 +35,18 @@ impl Paper {
     }
 }
 
-async fn play(steps: &[Step]) -> (Judgement, String) {
-    let directory = tempfile::tempdir().unwrap();
+async fn open(directory: &TempDir) -> (Show, Paper) {
     let paper = Paper::default();
     let stage = Stage::open(Link::Inside, directory.path().to_owned()).await.unwrap();
     stage.populate().unwrap();
     let mut show = Show::new(stage, Page::new(Box::new(paper.clone()), 100));
     show.warm_up().await.unwrap();
+    (show, paper)
+}
+
+async fn play(steps: &[Step]) -> (Judgement, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut show, paper) = open(&directory).await;
     let judgement = show.play_all(steps).await.unwrap();
     (judgement, paper.text())
 }
@@ -100,4 +111,35 @@ async fn without_a_controller_nothing_converges_and_the_demo_says_so() {
             .any(|problem| problem == "step 1: web does not see the current content"),
         "{text}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_do_is_told_apart_from_what_afresh_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut show, paper) = open(&directory).await;
+    let judgement = show.play_all(&script()[..2]).await.unwrap();
+    assert_eq!(judgement, Judgement::default());
+    let sandbox = show.stage.sandbox.clone();
+
+    let restart = json!({"spec": {"template": {"metadata": {"annotations": {"restarted": "by hand"}}}}});
+    sandbox
+        .patch("deployments", NAMESPACE, "report", &Patch::Merge(restart))
+        .unwrap();
+    sandbox.delete("configmaps", NAMESPACE, "api").unwrap();
+    assert!(
+        timeout(Duration::from_secs(100), show.watch_on()).await.is_err(),
+        "it watches for ever"
+    );
+
+    let text = paper.text();
+    let told = |parts: [&str; 2]| {
+        text.lines()
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .count()
+    };
+    assert_eq!(told(["roll    report", "not by Afresh"]), 1, "{text}");
+    assert_eq!(told(["fresh   plain", "the pod sees motd"]), 1, "{text}");
+    assert!(text.contains("by the kubelet's own timer"), "{text}");
+    assert_eq!(told(["delete  configmap/api", "is gone"]), 1, "{text}");
+    assert_eq!(told(["event   api", "Missing"]), 1, "{text}");
 }
