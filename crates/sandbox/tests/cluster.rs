@@ -490,3 +490,72 @@ async fn a_rollout_whose_pods_never_get_ready_stops_at_its_bounds_and_times_out(
     );
     assert_eq!(reason(&sandbox), "NewReplicaSetAvailable");
 }
+
+#[tokio::test(start_paused = true)]
+async fn controllers_and_nodes_survive_a_history_that_is_compacted_after_every_write() {
+    let sandbox = Sandbox::start(&Options {
+        history: 1,
+        ..Options::default()
+    });
+    sandbox.create(map("conf", &json!({"k": "1"}))).unwrap();
+    sandbox.create(workload("Deployment", "web", 3)).unwrap();
+    sandbox.create(workload("StatefulSet", "db", 2)).unwrap();
+    sandbox.create(mounting_pod(&conf_volume())).unwrap();
+    let minute = Duration::from_secs(60);
+    let done = |sandbox: &Sandbox| is_complete(sandbox, "deploy", "web", 3) && is_complete(sandbox, "sts", "db", 2);
+    assert!(sandbox.eventually(minute, done).await);
+    for round in ["2", "3"] {
+        roll(&sandbox, "deploy", "web", round);
+        roll(&sandbox, "sts", "db", round);
+        sandbox.apply(map("conf", &json!({"k": round}))).unwrap();
+        touch(&sandbox, round);
+        sandbox.compact();
+        assert!(sandbox.eventually(minute, done).await, "round {round}");
+        assert_eq!(
+            sandbox.node().file(NS, "p", "app", "/etc/conf/k").as_deref(),
+            Some(round)
+        );
+    }
+    sandbox.delete("deploy", NS, "web").unwrap();
+    sandbox.compact();
+    assert!(
+        sandbox
+            .eventually(minute, |sandbox| sandbox.list("rs", NS).is_empty())
+            .await
+    );
+    assert!(
+        sandbox.eventually(minute, |sandbox| pods(sandbox).len() == 3).await,
+        "only db and p are left"
+    );
+}
+
+#[tokio::test]
+async fn with_a_clock_that_runs_pods_start_and_files_on_disk_follow_a_touch() {
+    let root = tempfile::tempdir().unwrap();
+    let quick = Duration::from_millis(20);
+    let node = NodeOptions {
+        start_delay: quick,
+        ready_delay: quick,
+        min_interval: quick,
+        volume_root: Some(root.path().to_owned()),
+        ..NodeOptions::default()
+    };
+    let sandbox = with_pod(
+        &Options {
+            node,
+            ..Options::default()
+        },
+        conf_volume(),
+    )
+    .await;
+    let volume = sandbox.node().volume_path(NS, "p", "conf").unwrap();
+    for round in ["2", "3", "4"] {
+        sandbox.apply(map("conf", &json!({"k": round}))).unwrap();
+        touch(&sandbox, round);
+        let holds = |_: &Sandbox| std::fs::read_to_string(volume.join("k")).is_ok_and(|text| text == round);
+        assert!(
+            sandbox.eventually(Duration::from_secs(30), holds).await,
+            "round {round}"
+        );
+    }
+}

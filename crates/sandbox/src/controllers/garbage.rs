@@ -21,15 +21,13 @@ pub(super) struct Garbage {
 impl Garbage {
     /// Deletes what has lost its last owner, and finishes foreground and orphaning deletions.
     pub(super) fn collect(&mut self, server: &mut Server, changes: &[Arc<Change>]) {
-        if self.live.is_empty() {
-            self.live = server
-                .store
-                .everything()
-                .map(|(_, _, value)| object::uid(value).to_owned())
-                .collect();
-        }
         let mut lost: BTreeSet<&str> = BTreeSet::new();
         let mut suspects: Vec<Arc<Value>> = Vec::new();
+        if self.live.is_empty() {
+            // Anything may have happened before: look at everything.
+            suspects.extend(server.store.everything().map(|(_, _, value)| value.clone()));
+            self.live = suspects.iter().map(|value| object::uid(value).to_owned()).collect();
+        }
         for change in changes {
             let uid = object::uid(&change.after);
             if change.kind == Kind::Deleted {
