@@ -4,6 +4,7 @@ mod body;
 mod discovery;
 mod handler;
 mod negotiate;
+mod protobuf;
 mod serve;
 mod table;
 pub(crate) mod uri;

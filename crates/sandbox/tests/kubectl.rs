@@ -132,6 +132,19 @@ async fn kubectl_applies_edits_patches_rolls_and_deletes() {
     assert!(kubectl.ok("describe deployment web").await.contains("ConfigMap"));
     assert!(kubectl.ok("api-resources").await.contains("configmaps"));
 
+    kubectl
+        .ok("create configmap made --from-literal=a=b --from-literal=empty=")
+        .await;
+    assert_eq!(
+        sandbox.get("cm", "default", "made").unwrap()["data"],
+        serde_json::json!({"a": "b", "empty": ""})
+    );
+    kubectl.ok("create secret generic made --from-literal=a=b").await;
+    assert_eq!(sandbox.get("secrets", "default", "made").unwrap()["data"]["a"], "Yg==");
+    kubectl.ok("create namespace made").await;
+    assert!(kubectl.ok("get namespaces").await.contains("Active"));
+    kubectl.ok("delete namespace made --timeout=30s").await;
+
     kubectl.ok("delete deployment web --timeout=30s").await;
     assert!(
         kubectl

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::negotiate::View;
 use super::uri::Parameters;
 use super::watch::Watcher;
-use super::{Body, MAX_BODY, TransportError, discovery, table};
+use super::{Body, MAX_BODY, TransportError, discovery, protobuf, table};
 use crate::api::{Deleted, Propagation, Query, Removal, VersionMatch, Write};
 use crate::convert;
 use crate::faults::{RequestFault, WatchFault};
@@ -213,6 +213,11 @@ fn write(call: &Call) -> Write {
 
 fn decode(call: &Call, body: &[u8]) -> Result<Value, ApiError> {
     let media = call.content_type.split(';').next().unwrap_or_default().trim();
+    if media == "application/vnd.kubernetes.protobuf"
+        && let Some(object) = protobuf::decode(body)
+    {
+        return Ok(object);
+    }
     if !media.is_empty() && media != "application/json" {
         return Err(ApiError::unsupported_media(format!(
             "the body of the request was in an unknown format - accepted media types include: application/json (got {media:?})"
