@@ -142,7 +142,6 @@ async fn when_the_leader_is_killed_the_other_replica_finds_what_it_left() -> Res
     for round in 1..=3_u64 {
         let name = format!("replica-{round}");
         let standby = replica(&name).await?;
-        assert!(!standby.leads().await, "{name} while the leader lives");
         // Before, and after: the dying leader may have seen the first, or not, or be half-way through.
         world
             .config_map("settings", json!({ "round": format!("{round} before") }))

@@ -31,7 +31,7 @@ async fn prepared<'a>(cluster: &'a Cluster, prefix: &str) -> Result<(World<'a>, 
 #[tokio::test]
 async fn an_api_server_that_restarts_loses_no_change() -> Result<()> {
     let cluster = Cluster::with_controllers().await?;
-    let (world, controller) = prepared(&cluster, "restart").await?;
+    let (mut world, controller) = prepared(&cluster, "restart").await?;
 
     for round in 1..=2_u64 {
         if round == 1 {
@@ -40,6 +40,7 @@ async fn an_api_server_that_restarts_loses_no_change() -> Result<()> {
             cluster.stop_api_server().await?;
         }
         cluster.start_api_server().await?;
+        world.reconnect().await?;
         world
             .config_map("settings", json!({ "level": round.to_string() }))
             .await?;
@@ -56,12 +57,13 @@ async fn an_api_server_that_restarts_loses_no_change() -> Result<()> {
 #[tokio::test]
 async fn a_watch_from_before_a_compaction_starts_anew_and_loses_no_change() -> Result<()> {
     let cluster = Cluster::with_controllers().await?;
-    let (world, controller) = prepared(&cluster, "compacted").await?;
+    let (mut world, controller) = prepared(&cluster, "compacted").await?;
     let lists = config_maps(&controller, "lists").await?;
 
     controller.pause()?;
     cluster.kill_api_server().await?;
     cluster.start_api_server().await?;
+    world.reconnect().await?;
     world.config_map("settings", json!({ "level": "1" })).await?;
     let doomed = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "doomed" } });
     world.apply(&[doomed]).await?;
@@ -71,6 +73,7 @@ async fn a_watch_from_before_a_compaction_starts_anew_and_loses_no_change() -> R
     cluster.stop_api_server().await?;
     cluster.compact().await?;
     cluster.start_api_server().await?;
+    world.reconnect().await?;
     controller.resume()?;
 
     world.rolled("Deployment", "web", 1).await?;

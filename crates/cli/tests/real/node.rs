@@ -144,6 +144,7 @@ async fn twenty_pods_see_a_changed_file_at_once() -> Result<()> {
 
     for round in 1..=2 {
         let value = round.to_string();
+        sleep(APART).await;
         world.config_map("settings", json!({ "level": value })).await?;
         let written = Instant::now();
         let mut took = Vec::new();

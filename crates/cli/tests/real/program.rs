@@ -94,11 +94,6 @@ impl Controller {
         state(self.address).await
     }
 
-    /// Whether it acts.
-    pub(crate) async fn leads(&self) -> bool {
-        self.state().await.is_ok_and(|state| state["engine"]["leading"] == true)
-    }
-
     /// Everything it has logged.
     pub(crate) fn logged(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

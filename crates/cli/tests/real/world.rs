@@ -59,6 +59,12 @@ impl<'a> World<'a> {
         })
     }
 
+    /// Forgets connections that an API server took with it.
+    pub(crate) async fn reconnect(&mut self) -> Result<()> {
+        self.client = self.cluster.client().await?;
+        Ok(())
+    }
+
     fn controller_log(&self) -> PathBuf {
         let name = format!("afresh-{}.log", LOGS.fetch_add(1, Ordering::Relaxed));
         self.cluster.directory().join("logs").join(name)
