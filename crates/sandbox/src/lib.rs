@@ -44,8 +44,8 @@
 //! ```
 //!
 //! What comes back is compared with the real API server, the real controllers and a real kubelet, request by request, in
-//! `tests/conformance`. Not served: server-side apply, protobuf (but for what
-//! `kubectl create` sends), admission webhooks, authorization, logs and exec.
+//! `tests/conformance`. Not served: server-side apply, protobuf (but for what `kubectl create` sends), admission
+//! webhooks, authorization, logs and exec.
 
 mod api;
 mod clock;

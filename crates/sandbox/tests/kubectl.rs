@@ -132,6 +132,12 @@ async fn kubectl_applies_edits_patches_rolls_and_deletes() {
     assert!(kubectl.ok("describe deployment web").await.contains("ConfigMap"));
     assert!(kubectl.ok("api-resources").await.contains("configmaps"));
 
+    creates_and_deletes(&sandbox, &kubectl).await;
+    drop(serving);
+    assert!(kubectl.run("version", "").await.is_err(), "the server is gone");
+}
+
+async fn creates_and_deletes(sandbox: &Sandbox, kubectl: &Kubectl) {
     kubectl
         .ok("create configmap made --from-literal=a=b --from-literal=empty=")
         .await;
@@ -153,8 +159,6 @@ async fn kubectl_applies_edits_patches_rolls_and_deletes() {
             .unwrap_err()
             .contains("NotFound")
     );
-    drop(serving);
-    assert!(kubectl.run("version", "").await.is_err(), "the server is gone");
 }
 
 #[tokio::test]
