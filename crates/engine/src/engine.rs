@@ -165,7 +165,7 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 struct Slot {
     tenant: u32,
-    running: Option<Running>,
+    running: Option<Box<Running>>,
     failures: u32,
     pods: Option<Pods>,
     touch: TouchState,
@@ -405,7 +405,7 @@ impl Engine {
             self.rolling = self.rolling.saturating_sub(1);
         }
         let (objects, workload) = (run.objects, run.workload);
-        self.settle_outcome(job.id, run, outcome, now);
+        self.settle_outcome(job.id, *run, outcome, now);
         if workload {
             self.agenda_changed(job.id, now);
         }

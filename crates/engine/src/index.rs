@@ -3,12 +3,14 @@
 //! After any order of events the index equals one built from scratch from what there is (a property test holds it to
 //! that). Nobody's objects cost a name and digests; nothing here knows of time, leadership or actions.
 
+use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
 use afresh_model::workload::Workload;
 
+use crate::names::Names;
 use crate::plan::Objects;
 use crate::sight::{Sight, Sighting, Tracked};
 
@@ -72,8 +74,38 @@ pub enum Applied {
 #[derive(Debug, Default)]
 struct Entry {
     tracked: Option<Box<Tracked>>,
-    users: Box<[WorkloadId]>,
+    users: Users,
     listed: bool,
+}
+
+/// The workloads that refer to an object: mostly one.
+#[derive(Debug, Default)]
+enum Users {
+    #[default]
+    None,
+    One(WorkloadId),
+    Many(Box<[WorkloadId]>),
+}
+
+impl Users {
+    fn as_slice(&self) -> &[WorkloadId] {
+        match self {
+            Self::None => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
+impl FromIterator<WorkloadId> for Users {
+    fn from_iter<I: IntoIterator<Item = WorkloadId>>(ids: I) -> Self {
+        let ids: Vec<WorkloadId> = ids.into_iter().collect();
+        match ids[..] {
+            [] => Self::None,
+            [id] => Self::One(id),
+            _ => Self::Many(ids.into()),
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -84,12 +116,19 @@ pub struct Index {
     free: Vec<WorkloadId>,
     ids: BTreeMap<WorkloadKey, WorkloadId>,
     globbers: BTreeMap<Name, BTreeSet<WorkloadId>>,
+    names: Names,
 }
 
 impl Index {
     /// Takes in a config object; returns the workloads for which that is news.
     pub fn apply_object(&mut self, key: &ConfigKey, object: ConfigObject, sight: Sight) -> Vec<WorkloadId> {
-        let entry = self.objects.entry(key.clone()).or_default();
+        let entry = match self.objects.entry(key.clone()) {
+            MapEntry::Occupied(known) => known.into_mut(),
+            MapEntry::Vacant(_) => {
+                let key = shared(&mut self.names, key);
+                self.objects.entry(key).or_default()
+            }
+        };
         entry.listed = true;
         let next = match &entry.tracked {
             Some(known) if sight == Sight::Live && known.object.revision > object.revision => return Vec::new(),
@@ -113,14 +152,15 @@ impl Index {
         if entry.tracked.take().is_none() {
             return Vec::new();
         }
-        if entry.users.is_empty() {
+        if entry.users.as_slice().is_empty() {
             self.objects.remove(key);
         }
         users
     }
 
     /// Takes in a workload.
-    pub fn apply_workload(&mut self, key: WorkloadKey, workload: Workload, sight: Sight) -> Applied {
+    pub fn apply_workload(&mut self, key: WorkloadKey, mut workload: Workload, sight: Sight) -> Applied {
+        self.share_names(&mut workload);
         let Some(&id) = self.ids.get(&key) else {
             return Applied::New(self.insert(key, workload, sight));
         };
@@ -212,6 +252,16 @@ impl Index {
         self.objects = std::mem::take(&mut self.objects).into_iter().collect();
         self.ids = std::mem::take(&mut self.ids).into_iter().collect();
         self.workloads.shrink_to_fit();
+        self.names.tidy();
+    }
+
+    fn share_names(&mut self, workload: &mut Workload) {
+        for usage in &mut workload.uses {
+            usage.object.name = self.names.share(&usage.object.name);
+        }
+        if let Some(record) = &mut workload.record {
+            record.applied.share_names(|name| self.names.share(name));
+        }
     }
 
     fn remove_unlisted(&mut self, source: &Source) -> (Vec<WorkloadId>, Vec<WorkloadId>) {
@@ -270,7 +320,7 @@ impl Index {
     /// The workloads that use an object, by reference or by glob.
     #[must_use]
     pub fn users(&self, key: &ConfigKey) -> Vec<WorkloadId> {
-        let named = self.objects.get(key).map_or(&[][..], |entry| &entry.users);
+        let named = self.objects.get(key).map_or(&[][..], |entry| entry.users.as_slice());
         let mut all = named.to_vec();
         let globbers = self.globbers.get(&key.namespace).into_iter().flatten();
         all.extend(globbers.filter(|&&id| {
@@ -290,6 +340,11 @@ impl Index {
 
     fn insert(&mut self, key: WorkloadKey, workload: Workload, sight: Sight) -> WorkloadId {
         let sighting = Sighting::first(&workload, sight);
+        let key = WorkloadKey {
+            namespace: self.names.share(&key.namespace),
+            name: self.names.share(&key.name),
+            ..key
+        };
         let id = self.free.pop().unwrap_or_else(|| {
             self.workloads.push(None);
             WorkloadId(u32::try_from(self.workloads.len() - 1).unwrap_or(u32::MAX))
@@ -314,11 +369,9 @@ impl Index {
         let namespace = &known.key.namespace;
         for usage in &known.workload.uses {
             let entry = self.objects.entry(absolute(namespace, &usage.object)).or_default();
-            if !entry.users.contains(&id) {
-                let mut users = std::mem::take(&mut entry.users).into_vec();
-                users.reserve_exact(1);
-                users.push(id);
-                entry.users = users.into();
+            let users = entry.users.as_slice();
+            if !users.contains(&id) {
+                entry.users = users.iter().copied().chain([id]).collect();
             }
         }
         if !known.workload.include.is_empty() {
@@ -332,8 +385,9 @@ impl Index {
             let Some(entry) = self.objects.get_mut(&key) else {
                 continue;
             };
-            entry.users = entry.users.iter().copied().filter(|&user| user != id).collect();
-            if entry.users.is_empty() && entry.tracked.is_none() {
+            let users = entry.users.as_slice().iter().copied();
+            entry.users = users.filter(|&user| user != id).collect();
+            if entry.users.as_slice().is_empty() && entry.tracked.is_none() {
                 self.objects.remove(&key);
             }
         }
@@ -343,6 +397,14 @@ impl Index {
                 self.globbers.remove(namespace);
             }
         }
+    }
+}
+
+fn shared(names: &mut Names, key: &ConfigKey) -> ConfigKey {
+    ConfigKey {
+        kind: key.kind,
+        namespace: names.share(&key.namespace),
+        name: names.share(&key.name),
     }
 }
 

@@ -15,6 +15,7 @@ mod fixture;
 pub mod flap;
 pub mod index;
 pub mod lease;
+mod names;
 pub mod notice;
 pub mod plan;
 pub mod sight;

@@ -29,8 +29,9 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Largest read buffer of a connection: one TLS record. hyper would let it grow to 400 KB, for each watch, and keep it.
 const READ_BUFFER: usize = 16 * 1024;
 
-/// Idle connections that are kept: enough for the calls that run at once.
-const IDLE_CONNECTIONS: usize = 4;
+/// Idle connections that are kept: as many as actions run at once by default. With fewer, each call of a busy time would
+/// begin with a TLS handshake.
+const IDLE_CONNECTIONS: usize = 16;
 
 /// Which cluster, and who for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::digest::{Basis, Digest, Fingerprint, TemplateHash};
-use crate::name::ConfigRef;
+use crate::name::{ConfigRef, Name};
 use crate::time::UnixSeconds;
 
 /// The only version there is.
@@ -43,33 +43,50 @@ pub struct Rolls {
     pub last: Option<UnixSeconds>,
 }
 
-/// Fingerprints per object.
+/// Fingerprints per object. Sorted slices: one is kept of every workload, and a map would take four times the room.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Applied(BTreeMap<ConfigRef, Vec<Fingerprint>>);
+pub struct Applied(Box<[(ConfigRef, Box<[Fingerprint]>)]>);
 
 impl Applied {
     /// What was applied of the object's keys that `basis` names.
     #[must_use]
     pub fn digest(&self, object: &ConfigRef, basis: Basis) -> Option<Digest> {
-        self.0
-            .get(object)?
-            .iter()
-            .find(|fingerprint| fingerprint.basis == basis)
-            .map(|fingerprint| fingerprint.digest)
+        let prints = self.of(object).iter();
+        prints
+            .copied()
+            .find(|print| print.basis == basis)
+            .map(|print| print.digest)
     }
 
     /// All fingerprints of an object.
     #[must_use]
     pub fn of(&self, object: &ConfigRef) -> &[Fingerprint] {
-        self.0.get(object).map_or(&[], Vec::as_slice)
+        match self.place(object) {
+            Ok(place) => &self.0[place].1,
+            Err(_) => &[],
+        }
     }
 
     /// Adds a fingerprint; one of the same basis is replaced.
     pub fn set(&mut self, object: &ConfigRef, fingerprint: Fingerprint) {
-        let fingerprints = self.0.entry(object.clone()).or_default();
-        fingerprints.retain(|known| known.basis != fingerprint.basis);
-        fingerprints.push(fingerprint);
-        fingerprints.sort_unstable();
+        let place = self.place(object);
+        let known = self.of(object).iter().copied();
+        let others = known.filter(|known| known.basis != fingerprint.basis);
+        let mut prints: Vec<Fingerprint> = others.chain([fingerprint]).collect();
+        prints.sort_unstable();
+        let prints = prints.into_boxed_slice();
+        match place {
+            Ok(place) => self.0[place].1 = prints,
+            Err(place) => {
+                let mut all = std::mem::take(&mut self.0).into_vec();
+                all.insert(place, (object.clone(), prints));
+                self.0 = all.into_boxed_slice();
+            }
+        }
+    }
+
+    fn place(&self, object: &ConfigRef) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.cmp(object))
     }
 
     /// Whether every fingerprint of `other` is here too.
@@ -92,6 +109,15 @@ impl Applied {
             .collect();
         let parts: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
         Digest::of("afresh/config/1", &parts)
+    }
+
+    /// Lets every object name be replaced by an equal one, so that texts can be shared.
+    pub fn share_names(&mut self, mut share: impl FnMut(&Name) -> Name) {
+        for (object, _) in &mut self.0 {
+            let name = share(&object.name);
+            debug_assert_eq!(name, object.name, "the order would be lost");
+            object.name = name;
+        }
     }
 
     /// Whether nothing is recorded.
@@ -172,7 +198,7 @@ impl Record {
 impl std::fmt::Display for Record {
     /// The annotation's value: compact JSON, the same for equal records.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let texts = |prints: &Vec<Fingerprint>| prints.iter().map(ToString::to_string).collect();
+        let texts = |prints: &[Fingerprint]| prints.iter().map(ToString::to_string).collect();
         let wire = Wire {
             version: VERSION,
             uid: self.uid.to_string(),

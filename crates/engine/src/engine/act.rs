@@ -155,12 +155,12 @@ impl Engine {
             tenant: slot.tenant,
             touches,
         };
-        slot.running = Some(Running {
+        slot.running = Some(Box::new(Running {
             action: action.clone(),
             findings: plan.findings.into(),
             objects: false,
             workload: false,
-        });
+        }));
         self.running += 1;
         self.touching += usize::from(touches);
         self.rolling += usize::from(matches!(action, Action::Roll(..)));
