@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -93,6 +94,8 @@ struct Inner {
     log: RequestLog,
     bookmark_interval: Duration,
     node: Node,
+    /// Counts the rounds of controllers and nodes.
+    steps: watch::Sender<u64>,
 }
 
 impl Sandbox {
@@ -109,6 +112,7 @@ impl Sandbox {
             log: RequestLog::default(),
             bookmark_interval: options.bookmark_interval,
             node: Node::new(kubelet),
+            steps: watch::Sender::new(0),
         });
         let controllers = options.controllers.then(Controllers::default);
         let is_needed = options.controllers || options.nodes > 0;
@@ -273,19 +277,23 @@ impl Sandbox {
         server.delete(&resource, namespace, name, &Removal::default()).map(drop)
     }
 
-    /// Waits until something holds, looking again after every write and every ten milliseconds.
+    /// Waits until something holds, looking again after every write, every step of the nodes, and every tenth of a second.
     ///
     /// Returns whether it held before the time was up.
     pub async fn eventually(&self, within: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
-        const LOOK: Duration = Duration::from_millis(10);
+        const LOOK: Duration = Duration::from_millis(100);
         let deadline = Instant::now() + within;
         let mut revisions = self.server().revisions();
+        let mut steps = self.inner.steps.subscribe();
         while !holds(self) {
             if Instant::now() >= deadline {
                 return false;
             }
-            // Either way it is time to look again.
-            drop(tokio::time::timeout(LOOK, revisions.changed()).await);
+            tokio::select! {
+                _ = revisions.changed() => {}
+                _ = steps.changed() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
         }
         true
     }
@@ -320,6 +328,7 @@ async fn run(inner: Arc<Inner>, mut controllers: Option<Controllers>) {
                 .and_then(|controllers| controllers.run(&mut server));
             first.into_iter().chain(kubelet.step(&mut server)).min()
         };
+        inner.steps.send_modify(|count| *count += 1);
         // Without anything to come, only a write wakes.
         let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
         tokio::select! {
