@@ -23,10 +23,11 @@ pub(crate) fn overlay(cluster: &Cluster, name: &str, content: &str) -> Result<Pa
     Ok(directory)
 }
 
-/// `kubectl apply -k` of an overlay.
+/// `kubectl apply -k` of an overlay, of which the API server may not even complain.
 pub(crate) async fn apply(cluster: &Cluster, name: &str, content: &str) -> Result<String> {
     let directory = overlay(cluster, name, content)?;
-    Ok(cluster.kubectl(&["apply", "-k", &directory.to_string_lossy()]).await?)
+    let apply = ["apply", "--warnings-as-errors", "-k", &directory.to_string_lossy()];
+    Ok(cluster.kubectl(&apply).await?)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

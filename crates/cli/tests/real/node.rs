@@ -287,13 +287,23 @@ async fn a_pod_of_its_own_that_opts_in_is_touched() -> Result<()> {
     world.cluster.pod_ready(&world.namespace, "bare").await?;
     in_pod::rest(&world).await?;
     let before = world.cluster.pod_uid(&world.namespace, "bare").await?;
-
-    world.config_map("settings", json!({ "level": "1" })).await?;
     let file = world.cluster.volume(&before, "configmap", "settings")?.join("level");
-    let took = says(&file, "1", Instant::now()).await?;
-    report("a changed object to the file in a pod of its own", vec![took]);
 
-    assert_eq!(world.cluster.pod_uid(&world.namespace, "bare").await?, before);
+    let mut took = Vec::new();
+    for round in 1..=3 {
+        let value = round.to_string();
+        sleep(APART).await;
+        world.config_map("settings", json!({ "level": value })).await?;
+        took.push(says(&file, &value, Instant::now()).await?);
+    }
+    report("a changed object to the file in a pod of its own", took);
+
+    let pod = world.get(&world.core("pods", "bare")).await?;
+    assert_eq!(uid(&pod), before, "the same pod");
+    assert!(
+        pod["metadata"]["annotations"]["afresh.dev/touched"].is_string(),
+        "{pod}"
+    );
     Ok(())
 }
 
