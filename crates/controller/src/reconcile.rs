@@ -119,12 +119,7 @@ impl Controller {
         let Reading { workload, problems, .. } = observed.read(key.kind, default);
         match workload {
             Some(workload) => self.engine.apply_workload(key, workload, problems, sight, now),
-            None => {
-                for problem in &problems {
-                    tracing::warn!(workload = %key, "{problem}");
-                }
-                self.engine.delete_workload(&key, now);
-            }
+            None => self.engine.leave_alone(&key, &observed.uid, problems, now),
         }
     }
 

@@ -29,6 +29,8 @@ const FIRST_BACK_OFF: Duration = Duration::from_millis(500);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
 /// A failure that may pass by itself is told only when it has happened so often.
 const WORTH_TELLING: u32 = 3;
+/// So much of what a standby finds is kept until it leads.
+const MOST_KEPT_NOTICES: usize = 256;
 
 /// What the operator chose.
 #[derive(Debug, Clone)]
@@ -223,6 +225,8 @@ pub struct Engine {
     leading: bool,
     scope: Scope,
     object_problems: BTreeMap<ConfigKey, Problem>,
+    /// What was told of workloads that are left alone because nobody can tell what they ask for.
+    left_alone: BTreeMap<WorkloadKey, Box<[Problem]>>,
     notices: Vec<Notice>,
 }
 
@@ -244,6 +248,7 @@ impl Engine {
             leading: false,
             scope: Scope::default(),
             object_problems: BTreeMap::new(),
+            left_alone: BTreeMap::new(),
             notices: Vec::new(),
         }
     }
@@ -290,6 +295,7 @@ impl Engine {
         sight: Sight,
         now: Now,
     ) {
+        self.left_alone.remove(&key);
         if self.settings.dry_run {
             self.keep_pretended_record(&key, &mut workload);
         }
@@ -309,8 +315,16 @@ impl Engine {
         }
     }
 
-    /// Takes out a workload, or one that is no longer to be kept current.
+    /// Takes out a workload that is not to be kept current; what is wrong with its annotations may be why.
+    pub fn leave_alone(&mut self, key: &WorkloadKey, uid: &str, problems: Vec<Problem>, now: Now) {
+        let told = self.left_alone.remove(key).unwrap_or_default();
+        self.delete_workload(key, now);
+        self.tell_left_alone(key, uid, problems, &told);
+    }
+
+    /// Takes out a workload that is gone.
     pub fn delete_workload(&mut self, key: &WorkloadKey, now: Now) {
+        self.left_alone.remove(key);
         if let Some(id) = self.index.delete_workload(key) {
             self.move_out(id);
             self.take_turns(now);
@@ -415,9 +429,13 @@ impl Engine {
         self.take_turns(now);
     }
 
-    /// Takes out what is to be told.
+    /// Takes out what is to be told. Only a leader tells; what a standby finds is kept, up to a bound, until it leads.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        if self.leading {
+            return std::mem::take(&mut self.notices);
+        }
+        self.notices.truncate(MOST_KEPT_NOTICES);
+        Vec::new()
     }
 
     /// How many actions are under way.

@@ -7,7 +7,7 @@ impl Engine {
     pub(super) fn tell_object(&mut self, key: &ConfigKey, problem: Option<Problem>) {
         let known = self.object_problems.get(key);
         match problem {
-            Some(problem) if known != Some(&problem) => {
+            Some(problem) if known != Some(&problem) && self.scope.includes(&key.namespace) => {
                 let note = problem.to_string();
                 self.notices.push(Notice {
                     subject: Subject::Object(key.clone()),
@@ -23,6 +23,20 @@ impl Engine {
         }
     }
 
+    pub(super) fn tell_left_alone(&mut self, key: &WorkloadKey, uid: &str, problems: Vec<Problem>, told: &[Problem]) {
+        if problems.is_empty() || !self.scope.includes(&key.namespace) {
+            return;
+        }
+        for problem in problems.iter().filter(|problem| !told.contains(problem)) {
+            self.notices.push(Notice {
+                subject: Subject::Workload(key.clone(), uid.into()),
+                reason: Reason::InvalidAnnotation,
+                note: problem.to_string(),
+            });
+        }
+        self.left_alone.insert(key.clone(), problems.into());
+    }
+
     pub(super) fn tell_problems(&mut self, id: WorkloadId, problems: Vec<Problem>) {
         let Some(slot) = self.slots.get_mut(id.index()) else {
             return;
@@ -35,6 +49,10 @@ impl Engine {
             .filter(|problem| !old.contains(problem))
             .map(ToString::to_string)
             .collect();
+        let known = self.index.workload(id);
+        if known.is_none_or(|known| !self.scope.includes(&known.key.namespace)) {
+            return;
+        }
         for note in new {
             self.tell(id, Reason::InvalidAnnotation, note);
         }

@@ -674,3 +674,34 @@ fn touches_under_way_never_hold_back_a_roll() {
     engine.finish(record.job, Outcome::Written(None), now(1_003));
     assert!(engine.next(now(1_003)).is_some());
 }
+
+fn wrong() -> Problem {
+    Problem {
+        key: "afresh.dev/reload",
+        place: afresh_model::policy::Place::Workload,
+        message: "no such mode".into(),
+    }
+}
+
+#[test]
+fn why_a_workload_is_left_alone_is_told_once() {
+    let mut engine = adopted(&Build::env(), settings());
+    for _ in 0..3 {
+        engine.leave_alone(&deployment("web"), "uid-1", vec![wrong()], now(10));
+    }
+    assert_eq!(engine.take_notices().len(), 1);
+    assert_eq!(engine.index().workloads().count(), 0);
+
+    engine.leave_alone(&deployment("web"), "uid-1", Vec::new(), now(20));
+    engine.leave_alone(&deployment("web"), "uid-1", vec![wrong()], now(30));
+    assert_eq!(engine.take_notices().len(), 1, "again after it was put right");
+}
+
+#[test]
+fn a_standby_tells_nobody_before_it_leads() {
+    let mut engine = Engine::new(settings(), []);
+    engine.leave_alone(&deployment("web"), "uid-1", vec![wrong()], now(10));
+    assert_eq!(engine.take_notices(), []);
+    engine.lead(true, now(20));
+    assert_eq!(engine.take_notices().len(), 1);
+}
