@@ -1,0 +1,14 @@
+//! The controller against the in-process API server and node, by a paused clock: one test for each promise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod admin;
+mod annotations;
+mod leaders;
+mod objects;
+mod races;
+mod rolls;
+mod scope;
+mod touches;
+mod trouble;
+mod turns;
+mod world;
