@@ -54,8 +54,7 @@ async fn with_named_namespaces_nothing_is_asked_outside_of_them() {
     let asked = world.sandbox.log().find(&Filter::any());
     for record in &asked {
         let request = &record.request;
-        let own = request.namespace == "afresh" && request.name == "afresh-digest-key"
-            || request.namespace == "afresh" && request.resource == "secrets";
+        let own = request.namespace == "afresh" && request.resource == "secrets";
         assert!(
             own || ["one", "two"].contains(&request.namespace.as_str()),
             "{request:?}"

@@ -198,11 +198,13 @@ impl World {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 pub(crate) fn configmap(name: &str, data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": PROD, "name": name}, "data": data})
 }
 
 /// An opted-in Deployment of two replicas in namespace `prod`.
+#[allow(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 pub(crate) fn deployment(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"namespace": PROD, "name": name, "annotations": {"afresh.dev/reload": "auto"}},

@@ -81,7 +81,7 @@ impl Schedule {
             .map(|number| workload(&mut draw, number, &objects))
             .collect();
         let options = options(&mut draw, &workloads);
-        let rounds = (0..draw.between(1, 3))
+        let rounds = (0..draw.between(1, 2))
             .map(|_| round(&mut draw, &objects, &workloads, &options))
             .collect();
         let crashes = (0..1 + usize::from(options.election))
@@ -185,7 +185,7 @@ fn options(draw: &mut Draw, workloads: &[Workload]) -> Options {
         .all(|workload| !workload.uses.iter().any(|usage| workload.rolls_for(usage)));
     let lags = if only_files { &[20, 1_500, 40_000][..] } else { &[20] };
     Options {
-        election: draw.percent(20),
+        election: draw.percent(10),
         settle: draw.pick(&[Duration::from_millis(200), Duration::from_millis(200), Duration::ZERO]),
         max_rolling: draw.pick(&[0, 0, 0, 1]),
         concurrency: draw.pick(&[16, 16, 1]),

@@ -142,6 +142,24 @@ impl World {
 
     async fn carry_out(&mut self, step: &Step) {
         match step {
+            Step::EditTemplate(number) => self.edit_template(*number).await,
+            Step::Rescale(number, replicas) => self.rescale(*number, *replicas),
+            Step::RecreateWorkload(number, gap) => self.recreate_workload(*number, *gap).await,
+            Step::Kill(number, down) => {
+                let number = number % self.replicas.len();
+                self.replicas[number].kill(*down);
+            }
+            Step::DieAtPatch(done) => {
+                let fault = RequestFault::Crash { done: *done };
+                self.sandbox.faults().next_requests(1, Filter::verb(Verb::Patch), fault);
+            }
+            Step::Compact => self.sandbox.compact(),
+            change => self.change(change).await,
+        }
+    }
+
+    async fn change(&mut self, step: &Step) {
+        match step {
             Step::Set(values) => {
                 for (object, key, value) in values {
                     let Some(data) = self.contents.get_mut(object) else {
@@ -183,29 +201,17 @@ impl World {
                 self.sandbox.create(manifest::object(*object, &data)).unwrap();
                 self.contents.insert(*object, data);
             }
-            Step::EditTemplate(number) => self.edit_template(*number).await,
-            Step::Rescale(number, replicas) => {
-                let member = &mut self.members[*number];
-                if matches!(member.workload.kind, Kind::Deployment | Kind::StatefulSet) {
-                    member.workload.replicas = *replicas;
-                    let member = &self.members[*number];
-                    self.patch(
-                        resource(member),
-                        &member.workload.name,
-                        json!({"spec": {"replicas": replicas}}),
-                    );
-                }
-            }
-            Step::RecreateWorkload(number, gap) => self.recreate_workload(*number, *gap).await,
-            Step::Kill(number, down) => {
-                let number = number % self.replicas.len();
-                self.replicas[number].kill(*down);
-            }
-            Step::DieAtPatch(done) => {
-                let fault = RequestFault::Crash { done: *done };
-                self.sandbox.faults().next_requests(1, Filter::verb(Verb::Patch), fault);
-            }
-            Step::Compact => self.sandbox.compact(),
+            _ => {}
+        }
+    }
+
+    fn rescale(&mut self, number: usize, replicas: u64) {
+        let member = &mut self.members[number];
+        if matches!(member.workload.kind, Kind::Deployment | Kind::StatefulSet) {
+            member.workload.replicas = replicas;
+            let member = &self.members[number];
+            let body = json!({"spec": {"replicas": replicas}});
+            self.patch(resource(member), &member.workload.name, body);
         }
     }
 
