@@ -100,7 +100,7 @@ impl Controller {
                 .store(count, Ordering::Relaxed);
         }
         for kind in ConfigKind::ALL {
-            let count = index.objects().filter(|(key, _)| key.kind == kind).count();
+            let count = index.object_count(kind);
             metrics
                 .objects
                 .get_or_create(&Kind { kind: kind.word() })

@@ -10,6 +10,7 @@ use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey, Wo
 use afresh_model::object::ConfigObject;
 use afresh_model::workload::Workload;
 
+use crate::kept::Kept;
 use crate::names::Names;
 use crate::plan::Objects;
 use crate::sight::{Sight, Sighting, Tracked};
@@ -73,7 +74,7 @@ pub enum Applied {
 
 #[derive(Debug, Default)]
 struct Entry {
-    tracked: Option<Box<Tracked>>,
+    kept: Option<Kept>,
     users: Users,
     listed: bool,
 }
@@ -130,16 +131,17 @@ impl Index {
             }
         };
         entry.listed = true;
-        let next = match &entry.tracked {
+        let known = entry.kept.as_ref().map(Kept::tracked);
+        let next = match &known {
             Some(known) if sight == Sight::Live && known.object.revision > object.revision => return Vec::new(),
             Some(known) => known.next(object, sight),
             None => Tracked::first(object, sight),
         };
-        let news = entry.tracked.as_ref().is_none_or(|known| {
+        let news = known.is_none_or(|known| {
             let (old, new) = (&known.object, &next.object);
             (&old.content, old.immutable, old.ignored) != (&new.content, new.immutable, new.ignored)
         });
-        entry.tracked = Some(Box::new(next));
+        entry.kept = Some(Kept::new(&next));
         if news { self.users(key) } else { Vec::new() }
     }
 
@@ -149,7 +151,7 @@ impl Index {
         let Some(entry) = self.objects.get_mut(key) else {
             return Vec::new();
         };
-        if entry.tracked.take().is_none() {
+        if entry.kept.take().is_none() {
             return Vec::new();
         }
         if entry.users.as_slice().is_empty() {
@@ -269,7 +271,7 @@ impl Index {
         match source.kind {
             SourceKind::Config(kind) => {
                 let gone = self.objects.iter().filter(|(key, entry)| {
-                    key.kind == kind && within(&key.namespace) && entry.tracked.is_some() && !entry.listed
+                    key.kind == kind && within(&key.namespace) && entry.kept.is_some() && !entry.listed
                 });
                 let gone: Vec<ConfigKey> = gone.map(|(key, _)| key.clone()).collect();
                 (
@@ -311,10 +313,19 @@ impl Index {
     }
 
     /// All config objects that exist, sorted by key.
-    pub fn objects(&self) -> impl Iterator<Item = (&ConfigKey, &Tracked)> {
+    pub fn objects(&self) -> impl Iterator<Item = (&ConfigKey, Tracked)> {
         self.objects
             .iter()
-            .filter_map(|(key, entry)| Some((key, entry.tracked.as_deref()?)))
+            .filter_map(|(key, entry)| Some((key, entry.kept.as_ref()?.tracked())))
+    }
+
+    /// How many config objects of a kind there are.
+    #[must_use]
+    pub fn object_count(&self, kind: ConfigKind) -> usize {
+        let known = self.objects.iter();
+        known
+            .filter(|(key, entry)| key.kind == kind && entry.kept.is_some())
+            .count()
     }
 
     /// The workloads that use an object, by reference or by glob.
@@ -340,10 +351,11 @@ impl Index {
 
     fn insert(&mut self, key: WorkloadKey, workload: Workload, sight: Sight) -> WorkloadId {
         let sighting = Sighting::first(&workload, sight);
+        let WorkloadKey { kind, namespace, name } = key;
         let key = WorkloadKey {
-            namespace: self.names.share(&key.namespace),
-            name: self.names.share(&key.name),
-            ..key
+            kind,
+            namespace: self.names.share(&namespace),
+            name: self.names.share(&name),
         };
         let id = self.free.pop().unwrap_or_else(|| {
             self.workloads.push(None);
@@ -387,7 +399,7 @@ impl Index {
             };
             let users = entry.users.as_slice().iter().copied();
             entry.users = users.filter(|&user| user != id).collect();
-            if entry.users.as_slice().is_empty() && entry.tracked.is_none() {
+            if entry.users.as_slice().is_empty() && entry.kept.is_none() {
                 self.objects.remove(&key);
             }
         }
@@ -424,12 +436,9 @@ pub struct Within<'a> {
 }
 
 impl Objects for Within<'_> {
-    fn get(&self, object: &ConfigRef) -> Option<&Tracked> {
-        self.index
-            .objects
-            .get(&absolute(self.namespace, object))?
-            .tracked
-            .as_deref()
+    fn get(&self, object: &ConfigRef) -> Option<Tracked> {
+        let entry = self.index.objects.get(&absolute(self.namespace, object))?;
+        entry.kept.as_ref().map(Kept::tracked)
     }
 
     fn included(&self, workload: &Workload) -> Vec<ConfigRef> {
@@ -452,7 +461,7 @@ impl Within<'_> {
         };
         let here = self.index.objects.range(first..);
         here.take_while(|(key, _)| key.kind == kind && key.namespace == *self.namespace)
-            .filter(|(key, entry)| entry.tracked.is_some() && workload.includes(kind, &key.name))
+            .filter(|(key, entry)| entry.kept.is_some() && workload.includes(kind, &key.name))
             .map(|(key, _)| ConfigRef {
                 kind,
                 name: key.name.clone(),

@@ -14,6 +14,7 @@ pub mod evidence;
 mod fixture;
 pub mod flap;
 pub mod index;
+mod kept;
 pub mod lease;
 mod names;
 pub mod notice;

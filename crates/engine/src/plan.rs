@@ -19,7 +19,7 @@ use crate::sight::{Change, Sighting, Tracked};
 /// Where the planner looks up config objects, all in the workload's own namespace.
 pub trait Objects {
     /// The object, if it exists.
-    fn get(&self, object: &ConfigRef) -> Option<&Tracked>;
+    fn get(&self, object: &ConfigRef) -> Option<Tracked>;
     /// Objects that the globs of the workload's `afresh.dev/include` match and its excludes do not.
     fn included(&self, workload: &Workload) -> Vec<ConfigRef>;
 }
@@ -161,6 +161,7 @@ struct Draft {
 impl Draft {
     fn consider<O: Objects + ?Sized>(&mut self, view: &View<'_, O>, usage: &Use) {
         let tracked = view.objects.get(&usage.object);
+        let tracked = tracked.as_ref();
         if let Some(news) = aside(view, usage, tracked) {
             self.carry_over(view.workload, &usage.object);
             self.findings.push(Finding {

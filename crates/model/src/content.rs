@@ -14,6 +14,33 @@ pub struct Entry {
     pub binary: bool,
 }
 
+impl Entry {
+    /// How many bytes an entry takes where memory counts.
+    pub const BYTES: usize = 25;
+
+    /// For [`Self::from_bytes`] in the same process; the layout may change with the version.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [u8::from(self.binary); Self::BYTES];
+        bytes[..8].copy_from_slice(self.key.bytes());
+        bytes[8..24].copy_from_slice(self.digest.bytes());
+        bytes
+    }
+
+    /// The entry of these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
+        let (mut key, mut digest) = ([0; 8], [0; 16]);
+        key.copy_from_slice(&bytes[..8]);
+        digest.copy_from_slice(&bytes[8..24]);
+        Self {
+            key: KeyHash::from_bytes(key),
+            digest: EntryDigest::from_bytes(digest),
+            binary: bytes[24] != 0,
+        }
+    }
+}
+
 /// The data of one ConfigMap or Secret as digests, in an order of its own, so that equal data are equal contents.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Content(Box<[Entry]>);
@@ -37,6 +64,12 @@ impl Content {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The entries, in their order.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
     }
 
     /// Whether the key is there.

@@ -17,6 +17,10 @@ use thiserror::Error;
 pub struct KeyHash([u8; 8]);
 
 impl KeyHash {
+    pub(crate) const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
     pub(crate) const fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -142,6 +146,10 @@ impl fmt::Debug for EntryDigest {
 }
 
 impl EntryDigest {
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     pub(crate) const fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -137,8 +137,8 @@ fn unread() -> ConfigObject {
 }
 
 impl Objects for Comparable {
-    fn get(&self, object: &ConfigRef) -> Option<&Tracked> {
-        self.0.get(object)
+    fn get(&self, object: &ConfigRef) -> Option<Tracked> {
+        self.0.get(object).cloned()
     }
 
     fn included(&self, workload: &Workload) -> Vec<ConfigRef> {

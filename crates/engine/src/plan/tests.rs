@@ -14,8 +14,8 @@ use crate::sight::{Sight, Since};
 struct World(BTreeMap<ConfigRef, Tracked>);
 
 impl Objects for World {
-    fn get(&self, object: &ConfigRef) -> Option<&Tracked> {
-        self.0.get(object)
+    fn get(&self, object: &ConfigRef) -> Option<Tracked> {
+        self.0.get(object).cloned()
     }
 
     fn included(&self, workload: &Workload) -> Vec<ConfigRef> {
