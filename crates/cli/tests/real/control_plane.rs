@@ -159,6 +159,32 @@ async fn when_the_leader_is_killed_the_other_replica_finds_what_it_left() -> Res
     Ok(())
 }
 
+/// As when a leader is cut off, and its last write lands after the next one has begun.
+#[tokio::test]
+async fn two_that_both_act_roll_once_for_one_content() -> Result<()> {
+    let world = world("both").await?;
+    world.config_map("settings", json!({ "round": "0" })).await?;
+    world.apply(&one_of_each()).await?;
+    let one = world.only_controller(&[]).await?;
+    let other = world.only_controller(&[]).await?;
+    for kind in KINDS {
+        world.adopted(kind, "web").await?;
+    }
+
+    for round in 1..=3_u64 {
+        world
+            .config_map("settings", json!({ "round": round.to_string() }))
+            .await?;
+        for kind in KINDS {
+            world.rolled(kind, "web", round).await?;
+        }
+        world.rest(&one).await?;
+        world.rest(&other).await?;
+        assert_rolls(&world, round).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn objects_deleted_and_made_anew_count_by_what_they_say() -> Result<()> {
     let world = world("anew").await?;
