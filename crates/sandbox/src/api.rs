@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::random::Random;
 use crate::resource::{Registry, Resource};
+use crate::signal::{Changes, Signal};
 use crate::status::ApiError;
 use crate::store::{Key, Store};
 
@@ -27,8 +27,8 @@ pub(crate) struct Server {
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
-    /// Tells watchers and controllers the newest revision.
-    changed: watch::Sender<u64>,
+    /// Wakes watchers and controllers after every write.
+    changed: Signal,
 }
 
 impl Server {
@@ -39,7 +39,7 @@ impl Server {
             registry: Registry::built_in(),
             clock: Clock::starting_at(base),
             random: Random::labelled(seed, "server"),
-            changed: watch::Sender::new(0),
+            changed: Signal::default(),
         };
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             server.ensure_namespace(name);
@@ -47,8 +47,8 @@ impl Server {
         server
     }
 
-    /// Receives the newest revision after every write.
-    pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
+    /// Wakes after every write.
+    pub(crate) fn revisions(&self) -> Changes {
         self.changed.subscribe()
     }
 
@@ -75,13 +75,13 @@ impl Server {
 
     pub(super) fn put(&mut self, resource: &Resource, key: Key, value: Value) -> Arc<Value> {
         let stored = self.store.put(resource.storage(), key, value);
-        self.changed.send_replace(self.store.revision());
+        self.changed.tell();
         stored
     }
 
     pub(super) fn remove(&mut self, resource: &Resource, key: &Key) -> Option<Arc<Value>> {
         let removed = self.store.remove(resource.storage(), key);
-        self.changed.send_replace(self.store.revision());
+        self.changed.tell();
         removed
     }
 
@@ -89,7 +89,7 @@ impl Server {
     pub(crate) fn compact(&mut self) {
         let revision = self.store.revision();
         self.store.compact(revision);
-        self.changed.send_replace(revision);
+        self.changed.tell();
     }
 }
 

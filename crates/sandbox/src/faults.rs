@@ -10,11 +10,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 pub use seeded::Rates;
 
 use crate::request::{Attributes, Filter};
+use crate::signal::{Changes, Signal};
 use seeded::Schedule;
 
 /// What befalls a request.
@@ -91,11 +90,11 @@ pub enum Injected {
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,
     /// Grows whenever disturbances end, which cuts waits short.
-    quieted: Arc<watch::Sender<u64>>,
+    quieted: Arc<Signal>,
     /// Counts the crashes asked for.
-    crashes: Arc<watch::Sender<u64>>,
+    crashes: Arc<Signal>,
     /// Grows whenever all watches are to break.
-    breaks: Arc<watch::Sender<u64>>,
+    breaks: Arc<Signal>,
 }
 
 #[derive(Debug, Default)]
@@ -111,9 +110,9 @@ impl Default for Faults {
     fn default() -> Self {
         Self {
             plan: Arc::default(),
-            quieted: Arc::new(watch::Sender::new(0)),
-            crashes: Arc::new(watch::Sender::new(0)),
-            breaks: Arc::new(watch::Sender::new(0)),
+            quieted: Arc::default(),
+            crashes: Arc::default(),
+            breaks: Arc::default(),
         }
     }
 }
@@ -141,10 +140,10 @@ impl Faults {
 
     /// Breaks every watch that is open, as a restart of the API server does.
     pub fn break_watches(&self) {
-        self.breaks.send_modify(|count| *count += 1);
+        self.breaks.tell();
     }
 
-    pub(crate) fn breaks(&self) -> watch::Receiver<u64> {
+    pub(crate) fn breaks(&self) -> Changes {
         self.breaks.subscribe()
     }
 
@@ -157,7 +156,7 @@ impl Faults {
             ..Plan::default()
         };
         drop(plan);
-        self.quieted.send_modify(|count| *count += 1);
+        self.quieted.tell();
     }
 
     /// What was injected so far, in order.
@@ -207,27 +206,26 @@ impl Faults {
 
     /// Resolves at the next [`RequestFault::Crash`]: whoever runs the client then drops it.
     pub async fn crashed(&self) {
-        // The sender lives in self, so this cannot fail.
-        let _ = self.crashes.subscribe().changed().await;
+        self.crashes.subscribe().changed().await;
     }
 
     pub(crate) fn crash(&self) {
-        self.crashes.send_modify(|count| *count += 1);
+        self.crashes.tell();
     }
 
     /// Waits, unless the disturbances end before.
     pub(crate) async fn pause(&self, duration: Duration) {
         let mut quieted = self.quieted.subscribe();
         tokio::select! {
+            biased; // so that a seeded run replays
             () = tokio::time::sleep(duration) => {}
-            _ = quieted.changed() => {}
+            () = quieted.changed() => {}
         }
     }
 
     /// Waits until the disturbances end.
     pub(crate) async fn until_quiet(&self) {
-        // The sender lives in self, so this cannot fail.
-        let _ = self.quieted.subscribe().changed().await;
+        self.quieted.subscribe().changed().await;
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {

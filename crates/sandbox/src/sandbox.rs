@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::sync::watch;
+
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use crate::node::{Kubelet, Node, NodeOptions};
 use crate::object;
 use crate::patch::Patch;
 use crate::resource::Resource;
+use crate::signal::{Changes, Signal};
 use crate::status::ApiError;
 
 /// How a sandbox is set up. The default is a whole small cluster: controllers and one node.
@@ -95,7 +96,7 @@ struct Inner {
     bookmark_interval: Duration,
     node: Node,
     /// Counts the rounds of controllers and nodes.
-    steps: watch::Sender<u64>,
+    steps: Signal,
 }
 
 impl Sandbox {
@@ -112,7 +113,7 @@ impl Sandbox {
             log: RequestLog::default(),
             bookmark_interval: options.bookmark_interval,
             node: Node::new(kubelet),
-            steps: watch::Sender::new(0),
+            steps: Signal::default(),
         });
         let controllers = options.controllers.then(Controllers::default);
         let is_needed = options.controllers || options.nodes > 0;
@@ -174,7 +175,7 @@ impl Sandbox {
 
     /// Receives the newest resourceVersion after every write.
     #[must_use]
-    pub fn revisions(&self) -> tokio::sync::watch::Receiver<u64> {
+    pub fn revisions(&self) -> Changes {
         self.server().revisions()
     }
 
@@ -290,8 +291,8 @@ impl Sandbox {
                 return false;
             }
             tokio::select! {
-                _ = revisions.changed() => {}
-                _ = steps.changed() => {}
+                () = revisions.changed() => {}
+                () = steps.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
@@ -328,11 +329,12 @@ async fn run(inner: Arc<Inner>, mut controllers: Option<Controllers>) {
                 .and_then(|controllers| controllers.run(&mut server));
             first.into_iter().chain(kubelet.step(&mut server)).min()
         };
-        inner.steps.send_modify(|count| *count += 1);
+        inner.steps.tell();
         // Without anything to come, only a write wakes.
         let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
         tokio::select! {
-            _ = revisions.changed() => {}
+            biased; // so that a seeded run replays
+            () = revisions.changed() => {}
             () = tokio::time::sleep_until(wake) => {}
             () = inner.node.poked() => {}
         }

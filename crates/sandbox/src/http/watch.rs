@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use serde_json::{Value, json};
-use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
 use super::TransportError;
@@ -17,6 +16,7 @@ use crate::faults::WatchFault;
 use crate::object;
 use crate::request::Call;
 use crate::sandbox::Sandbox;
+use crate::signal::Changes;
 use crate::status::{ApiError, Cause};
 use crate::store::{Change, Kind};
 
@@ -32,8 +32,8 @@ pub(crate) struct Watcher {
     view: View,
     query: Query,
     cursor: u64,
-    revisions: Receiver<u64>,
-    breaks: Receiver<u64>,
+    revisions: Changes,
+    breaks: Changes,
     deadline: Instant,
     bookmark_at: Option<Instant>,
     queue: VecDeque<Value>,
@@ -126,8 +126,9 @@ impl Watcher {
         }
         let mut breaks = self.breaks.clone();
         let event = tokio::select! {
+            biased;
             event = self.event() => event?,
-            _ = breaks.changed() => return Some(Err(TransportError::Reset)),
+            () = breaks.changed() => return Some(Err(TransportError::Reset)),
         };
         let mut line = event.to_string().into_bytes();
         line.push(b'\n');
@@ -191,7 +192,7 @@ impl Watcher {
         let bookmark_at = self.bookmark_at.unwrap_or_else(|| Instant::now() + NEVER);
         tokio::select! {
             biased; // so that a seeded run replays
-            changed = self.revisions.changed() => changed.ok(),
+            () = self.revisions.changed() => Some(()),
             () = tokio::time::sleep_until(bookmark_at) => {
                 self.bookmark_at = Some(Instant::now() + self.sandbox.bookmark_interval());
                 self.queue.push_back(event("BOOKMARK", &self.view.bookmark(&self.call.resource, self.cursor, false)));
