@@ -14,6 +14,13 @@ use tokio::time::timeout;
 use crate::bare;
 use crate::objects::{BARE, OWN};
 
+/// A command whose process the kernel kills with ours; `setpriv` becomes the program, so the process id is the program's.
+fn dying_with_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
 /// What a process takes of memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {
@@ -36,7 +43,7 @@ impl Controller {
     pub(crate) async fn start(program: &Path, kubeconfig: &Path, flags: &[&str], log: &Path) -> Result<Self> {
         let port = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port();
         let log = fs::File::create(log).with_context(|| format!("could not create {}", log.display()))?;
-        let child = Command::new(program)
+        let child = dying_with_us(program)
             .arg("controller")
             .arg("--kubeconfig")
             .arg(kubeconfig)
@@ -124,7 +131,7 @@ impl Controller {
 
 /// The bare loop, watching. Killed when dropped.
 pub(crate) async fn bare_loop(kubeconfig: &Path) -> Result<Child> {
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut child = dying_with_us(&std::env::current_exe()?)
         .arg("bare")
         .arg("--kubeconfig")
         .arg(kubeconfig)

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::changes::Latencies;
 use crate::objects::Size;
-use crate::scenario::Figures;
+use crate::scenario::{Defaults, Figures};
 
 /// Around the part of the page that each run replaces.
 const BEGIN: &str = "<!-- begin: last run -->";
@@ -62,7 +62,10 @@ const ROWS: &[Row] = &[
     ("other requests per change", "0", "", |f| count(f.cost.others)),
 ];
 
-const DEFAULT_ROWS: &[(&str, fn(&crate::scenario::Defaults) -> String)] = &[
+/// The same, for a controller with nothing but defaults.
+type DefaultRow = (&'static str, fn(&Defaults) -> String);
+
+const DEFAULT_ROWS: &[DefaultRow] = &[
     ("start to leading and ready, s", |d| {
         format!("{:.2}", d.ready.as_secs_f64())
     }),
