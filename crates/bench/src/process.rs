@@ -98,18 +98,9 @@ impl Controller {
         })
     }
 
-    /// How long its threads have run.
+    /// How long it has run.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let mut nanoseconds = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
-            let text = fs::read_to_string(task?.path().join("schedstat"))?;
-            nanoseconds += text
-                .split_whitespace()
-                .next()
-                .context("an empty schedstat")?
-                .parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(nanoseconds))
+        cpu(&self.child)
     }
 
     /// # Errors
@@ -127,6 +118,18 @@ impl Controller {
     fn pid(&self) -> Result<u32> {
         self.child.id().context("the controller has ended")
     }
+}
+
+/// How long the threads of a process have run.
+pub(crate) fn cpu(process: &Child) -> Result<Duration> {
+    let pid = process.id().context("the process has ended")?;
+    let mut nanoseconds = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(task?.path().join("schedstat"))?;
+        let first = text.split_whitespace().next().context("an empty schedstat")?;
+        nanoseconds += first.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// The bare loop, watching. Killed when dropped.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::changes::{Changer, Latencies};
 use crate::objects::{BARE, Size};
-use crate::process::{Controller, Memory, bare_loop};
+use crate::process::{Controller, Memory, bare_loop, cpu};
 use crate::sight::Sight;
 use crate::{api, load};
 
@@ -60,6 +60,8 @@ pub(crate) struct Figures {
     pub(crate) changes: usize,
     /// The bare loop, where nothing else runs.
     pub(crate) bare_alone: Latencies,
+    /// What the bare loop takes per change then.
+    pub(crate) bare_cpu: Duration,
     pub(crate) beginning: Beginning,
     /// The bare loop, in turn with the controller.
     pub(crate) bare: Latencies,
@@ -106,7 +108,9 @@ impl Bench<'_> {
     async fn measure(&self) -> Result<Figures> {
         let bare_process = bare_loop(self.kubeconfig()).await?;
         let mut changer = Changer::new(self.client.clone()).await?;
+        let before = cpu(&bare_process)?;
         let bare_alone = self.bare_alone(&mut changer).await?;
+        let bare_cpu = (cpu(&bare_process)? - before) / u32::try_from(self.plan.changes)?;
         eprintln!("  bare loop alone: median {:.2} ms", bare_alone.median());
         let (controller, beginning) = self.begin(&AT_ONCE).await?;
         let memory = beginning.memory;
@@ -147,6 +151,7 @@ impl Bench<'_> {
             size: self.plan.size,
             changes: self.plan.changes,
             bare_alone,
+            bare_cpu,
             beginning,
             bare,
             afresh,
