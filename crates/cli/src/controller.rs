@@ -130,7 +130,10 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
         Err(message) => crate::usage(&message),
     };
     // One thread: the work is waiting, and memory counts.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
     runtime.block_on(async {
         let client = args.cluster.connect(&config.requests).await?.client;
         let end = signals::asked_to_end().context("cannot catch signals")?;
@@ -143,7 +146,10 @@ impl Args {
     /// The configuration, or what is wrong with the flags together.
     fn config(&self) -> Result<Config, String> {
         let (scope, action, lead) = (&self.scope, &self.action, &self.lead);
-        for (flag, zero) in [("--concurrency", action.concurrency == 0), ("--call-timeout", action.call_timeout.is_zero())] {
+        for (flag, zero) in [
+            ("--concurrency", action.concurrency == 0),
+            ("--call-timeout", action.call_timeout.is_zero()),
+        ] {
             if zero {
                 return Err(format!("{flag} is 0: nothing could ever be done"));
             }
@@ -166,7 +172,10 @@ impl Args {
             concurrency: action.concurrency,
             call_timeout: action.call_timeout,
             streaming_lists: !action.paged_lists,
-            digest_key: SecretName { namespace: lead.own_namespace.clone(), name: action.digest_key_secret.clone() },
+            digest_key: SecretName {
+                namespace: lead.own_namespace.clone(),
+                name: action.digest_key_secret.clone(),
+            },
             leader: lead.leader()?,
             metrics_addr: self.metrics_addr,
             identity: lead.identity(),
@@ -181,8 +190,13 @@ impl LeadArgs {
         if !self.leader_elect {
             return Ok(None);
         }
-        let terms = Terms { duration: self.lease_duration, renew_deadline: self.renew_deadline, retry: self.retry_period };
-        let ordered = !terms.retry.is_zero() && terms.retry < terms.renew_deadline && terms.renew_deadline < terms.duration;
+        let terms = Terms {
+            duration: self.lease_duration,
+            renew_deadline: self.renew_deadline,
+            retry: self.retry_period,
+        };
+        let ordered =
+            !terms.retry.is_zero() && terms.retry < terms.renew_deadline && terms.renew_deadline < terms.duration;
         if !ordered {
             return Err(format!(
                 "--retry-period ({:?}) must be shorter than --renew-deadline ({:?}), and that shorter than \
@@ -190,7 +204,11 @@ impl LeadArgs {
                 terms.retry, terms.renew_deadline, terms.duration
             ));
         }
-        Ok(Some(LeaderConfig { namespace: self.own_namespace.clone(), name: self.lease_name.clone(), terms }))
+        Ok(Some(LeaderConfig {
+            namespace: self.own_namespace.clone(),
+            name: self.lease_name.clone(),
+            terms,
+        }))
     }
 
     /// Unique among replicas, also where two run on one machine.
@@ -201,4 +219,3 @@ impl LeadArgs {
         }
     }
 }
-

@@ -26,7 +26,9 @@ pub(crate) struct LogArgs {
 impl LogArgs {
     /// Begins logging. To be called once.
     pub(crate) fn begin(&self) {
-        let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(self.filter());
+        let builder = tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_env_filter(self.filter());
         match self.log_format {
             Format::Json => builder.json().flatten_event(true).init(),
             Format::Text => {

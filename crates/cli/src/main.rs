@@ -49,7 +49,9 @@ fn main() -> ExitCode {
 /// Ends the program as a wrong flag does: a message, and exit status 2.
 fn usage(message: &str) -> ! {
     use clap::CommandFactory as _;
-    Cli::command().error(clap::error::ErrorKind::ValueValidation, message).exit()
+    Cli::command()
+        .error(clap::error::ErrorKind::ValueValidation, message)
+        .exit()
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A Kubernetes name.
 pub(crate) fn name(text: &str) -> Result<Name, String> {
-    text.parse().map_err(|error: afresh_model::name::NameError| error.to_string())
+    text.parse()
+        .map_err(|error: afresh_model::name::NameError| error.to_string())
 }
 
 /// A namespace: a DNS label, shorter and without dots.
@@ -32,8 +33,7 @@ pub(crate) fn reload(text: &str) -> Result<Reload, String> {
 
 /// A kind of workload.
 pub(crate) fn workload_kind(text: &str) -> Result<WorkloadKind, String> {
-    WorkloadKind::from_word(text)
-        .ok_or_else(|| format!("{text:?} is none of deployment, statefulset, daemonset, pod"))
+    WorkloadKind::from_word(text).ok_or_else(|| format!("{text:?} is none of deployment, statefulset, daemonset, pod"))
 }
 
 /// `HOST:PORT` or `:PORT`, as Go programs write it; `0` is nowhere.
@@ -41,15 +41,23 @@ pub(crate) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
     if text == "0" {
         return Ok(None);
     }
-    let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
-    full.parse().map(Some).map_err(|_| format!("{text:?} is no address: write :9090, 127.0.0.1:9090 or 0 for none"))
+    let full = if text.starts_with(':') {
+        format!("[::]{text}")
+    } else {
+        text.to_owned()
+    };
+    full.parse()
+        .map(Some)
+        .map_err(|_| format!("{text:?} is no address: write :9090, 127.0.0.1:9090 or 0 for none"))
 }
 
 /// A label selector; the API server knows the whole grammar, this catches what cannot be one.
 pub(crate) fn selector(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_./=!, ()".contains(c);
     if text.trim().is_empty() || !text.chars().all(fine) {
-        return Err(format!("{text:?} is no label selector: write key=value, key!=value, key in (a,b), or just key"));
+        return Err(format!(
+            "{text:?} is no label selector: write key=value, key!=value, key in (a,b), or just key"
+        ));
     }
     Ok(text.to_owned())
 }
