@@ -86,7 +86,7 @@ pub enum Injected {
 }
 
 /// The handle by which tests disturb the sandbox; clones share one state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,
     /// Grows whenever disturbances end, which cuts waits short.
@@ -104,17 +104,6 @@ struct Plan {
     deliveries: Vec<(Filter, Delivery)>,
     schedule: Option<Schedule>,
     injected: Vec<Injected>,
-}
-
-impl Default for Faults {
-    fn default() -> Self {
-        Self {
-            plan: Arc::default(),
-            quieted: Arc::default(),
-            crashes: Arc::default(),
-            breaks: Arc::default(),
-        }
-    }
 }
 
 impl Faults {
