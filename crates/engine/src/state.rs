@@ -67,24 +67,20 @@ impl Engine {
     #[must_use]
     pub fn checksum(&self, source: &Source) -> Digest {
         let within = |namespace: &Name| source.namespace.as_ref().is_none_or(|own| own == namespace);
-        let lines: Vec<String> = match source.kind {
+        match source.kind {
             SourceKind::Config(kind) => {
                 let own = self.index().objects();
                 let own = own.filter(|(key, _)| key.kind == kind && within(&key.namespace));
-                own.map(|(key, tracked)| format!("{key}={:?}", tracked.object.content))
-                    .collect()
+                chained(own.map(|(key, tracked)| format!("{key}={:?}", tracked.object.content)))
             }
             SourceKind::Workload(kind) => {
                 let own = self.index().workloads().map(|(_, known)| known);
                 let own = own.filter(|known| known.key.kind == kind && within(&known.key.namespace));
                 let record = |known: &Indexed| known.workload.record.as_ref().map(ToString::to_string);
-                own.map(|known| format!("{}={}", known.key, record(known).unwrap_or_default()))
-                    .collect()
+                chained(own.map(|known| format!("{}={}", known.key, record(known).unwrap_or_default())))
             }
-            SourceKind::Namespaces => Vec::new(),
-        };
-        let parts: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
-        Digest::of("afresh/state/1", &parts)
+            SourceKind::Namespaces => chained(std::iter::empty()),
+        }
     }
 
     fn waiting(&self, id: WorkloadId, key: &WorkloadKey, now: Now) -> Option<Waiting> {
@@ -97,4 +93,11 @@ impl Engine {
             failures: self.failures(id),
         })
     }
+}
+
+/// One digest of all lines, with one line in memory at a time: there may be ten thousand.
+fn chained(lines: impl Iterator<Item = String>) -> Digest {
+    lines.fold(Digest::of("afresh/state/1", &[]), |before, line| {
+        Digest::of("afresh/state/1", &[before.to_string().as_bytes(), line.as_bytes()])
+    })
 }
