@@ -279,3 +279,21 @@ async fn a_file_that_nobody_rereads_and_a_file_through_sub_path_are_frozen() {
     assert_eq!((world.revision("cold"), world.revision("sub")), (2, 2));
     assert_eq!(world.file("sub", "/etc/web/a"), ["2", "2"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn content_that_goes_back_during_a_rollout_reaches_the_pods_that_began_in_between() {
+    let world = World::start().await;
+    world.configmap("web", json!({"a": "0"}));
+    let mut web = deployment("web", env_from("web"));
+    web["spec"]["replicas"] = json!(6);
+    web["spec"]["minReadySeconds"] = json!(2);
+    world.create(web);
+    world.settle().await;
+    for (value, pause) in [("1", 400), ("2", 2_500), ("1", 0)] {
+        world.configmap("web", json!({"a": value}));
+        sleep(Duration::from_millis(pause)).await;
+    }
+    world.settle_for(Duration::from_secs(300)).await;
+    assert_eq!(world.env("web", "a"), vec!["1"; 6]);
+    assert_eq!(world.revision("web"), 4, "a template for each of the three");
+}

@@ -72,6 +72,18 @@ pub(crate) enum Use {
 }
 
 impl Use {
+    /// The first object of it.
+    pub(crate) const fn object(&self) -> Object {
+        match self {
+            Self::EnvFrom(object)
+            | Self::EnvKey(object, _)
+            | Self::Mount(object)
+            | Self::Item(object, _)
+            | Self::SubPath(object, _)
+            | Self::Projected(object, _) => *object,
+        }
+    }
+
     /// Whether the kubelet rewrites it in the running pod.
     pub(crate) const fn is_live(&self) -> bool {
         matches!(self, Self::Mount(_) | Self::Item(..) | Self::Projected(..))

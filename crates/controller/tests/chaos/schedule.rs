@@ -185,7 +185,7 @@ fn options(draw: &mut Draw, workloads: &[Workload]) -> Options {
         .all(|workload| !workload.uses.iter().any(|usage| workload.rolls_for(usage)));
     let lags = if only_files { &[20, 1_500, 40_000][..] } else { &[20] };
     Options {
-        election: draw.percent(10),
+        election: draw.percent(15),
         settle: draw.pick(&[Duration::from_millis(200), Duration::from_millis(200), Duration::ZERO]),
         max_rolling: draw.pick(&[0, 0, 0, 1]),
         concurrency: draw.pick(&[16, 16, 1]),
@@ -220,16 +220,46 @@ fn rates(draw: &mut Draw) -> Rates {
             reply_lost: 0.0,
             ..Rates::STORMY
         },
+        // Answers are lost, and the news of what was written comes later than the next try.
         2 => Rates {
             reply_lost: 0.3,
             slow: 0.3,
+            late_delivery: 0.6,
+            max_delay: Duration::from_secs(3),
             ..Rates::NONE
         },
         _ => Rates::STORMY,
     }
 }
 
+/// What nobody sees, or sees in time: one controller or both are down while a workload and its object change.
+fn unseen(draw: &mut Draw, workloads: &[Workload]) -> Vec<(Duration, Step)> {
+    let number = draw.index(workloads.len());
+    let objects: Vec<Object> = workloads[number].uses.iter().map(Use::object).collect();
+    let down = Duration::from_secs(25);
+    let mut steps = vec![(Duration::ZERO, Step::Kill(0, down))];
+    if draw.percent(50) {
+        steps.push((Duration::ZERO, Step::Kill(1, down)));
+    }
+    let change = Step::Set(vec![set(draw, &objects)]);
+    let workload = match draw.between(0, 2) {
+        0 => vec![(Duration::ZERO, Step::EditTemplate(number))],
+        1 => vec![(Duration::ZERO, Step::RecreateWorkload(number, Duration::from_secs(2)))],
+        _ => Vec::new(),
+    };
+    steps.extend(workload);
+    steps.push((millis(draw, 0, 5_000), change));
+    steps
+}
+
 fn round(draw: &mut Draw, objects: &[Object], workloads: &[Workload], options: &Options) -> Round {
+    if draw.percent(20) && options.cache_lag < Duration::from_secs(1) {
+        let steps = unseen(draw, workloads);
+        return Round {
+            rates: rates(draw),
+            steps,
+        };
+    }
     let steps = (0..draw.between(0, 4))
         .map(|_| {
             let pause = draw.pick(&[0, 5, 50, 250, 1_000, 6_000, 20_000]);
@@ -266,7 +296,7 @@ fn set(draw: &mut Draw, objects: &[Object]) -> (Object, String, String) {
 
 fn step(draw: &mut Draw, objects: &[Object], workloads: &[Workload], options: &Options) -> Step {
     let workload = draw.index(workloads.len());
-    let pods_may_be_born = options.cache_lag < Duration::from_secs(2);
+    let pods_may_be_born = options.cache_lag < Duration::from_secs(1);
     match draw.between(0, 20) {
         0..=7 => Step::Set(vec![set(draw, objects)]),
         8 => Step::Set((0..draw.between(2, 5)).map(|_| set(draw, objects)).collect()),

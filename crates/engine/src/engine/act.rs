@@ -122,7 +122,7 @@ impl Engine {
         let known = self.index.workload(id)?;
         Some(Action::Roll(
             self.record(known, plan, now, Some(flap::after_roll(rolls, now.wall))),
-            config,
+            template_digest(config, rolls),
         ))
     }
 
@@ -241,6 +241,19 @@ impl Engine {
         self.agenda.at(id, now.mono.after(pause), Why::BackOff);
         if failures == if denied { 1 } else { WORTH_TELLING } {
             self.tell_failed(id, &run.action, message);
+        }
+    }
+}
+
+/// What goes into the template. Content that goes back must not bring an earlier template back: pods made from that one
+/// may have started on the content in between, and their owner would keep them. The roll before tells them apart; a
+/// repeated try of the same roll, by whomever, is the same template still.
+fn template_digest(config: Digest, before: Rolls) -> Digest {
+    match before.last {
+        None => config,
+        Some(last) => {
+            let (config, after) = (config.to_string(), format!("{last} {}", before.streak));
+            Digest::of("afresh/roll/1", &[config.as_bytes(), after.as_bytes()])
         }
     }
 }

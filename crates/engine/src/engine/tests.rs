@@ -705,3 +705,31 @@ fn a_standby_tells_nobody_before_it_leads() {
     engine.lead(true, now(20));
     assert_eq!(engine.take_notices().len(), 1);
 }
+
+#[test]
+fn content_that_goes_back_is_a_new_template_and_a_repeated_try_is_the_same() {
+    let mut engine = adopted(&Build::env(), settings());
+    let mut digests = Vec::new();
+    for (n, value) in ["2", "3", "2"].into_iter().enumerate() {
+        let at = 1_000 + 5_000 * n as u64;
+        change(&mut engine, value, 20 + n as u64, at);
+        let first = roll(&mut engine, at + 200).expect("a roll");
+        let failed = Outcome::Failed {
+            after: None,
+            denied: false,
+            message: "the answer was lost".into(),
+        };
+        engine.finish(first.job, failed, now(at + 200));
+        let second = roll(&mut engine, at + 2_000).expect("once more");
+        let digest = |action: &Action| match action {
+            Action::Roll(_, digest) => *digest,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(digest(&first.action), digest(&second.action));
+        digests.push(digest(&second.action));
+        engine.finish(second.job, Outcome::Written(None), now(at + 2_000));
+    }
+    digests.sort_unstable();
+    digests.dedup();
+    assert_eq!(digests.len(), 3);
+}
