@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use afresh_sandbox::{Filter, RequestFault, Verb};
+use afresh_sandbox::{Delivery, Filter, RequestFault, Verb};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -134,11 +134,41 @@ async fn a_patch_whose_answer_is_lost_is_not_a_second_roll() {
     world.configmap("web", json!({"a": "1"}));
     world.create(deployment("web", env_from("web")));
     world.settle().await;
+    let faults = world.sandbox.faults();
     let patch = Filter::verb(Verb::Patch).resource("deployments");
-    world.sandbox.faults().next_requests(3, patch, RequestFault::ReplyLost);
+    faults.next_requests(3, patch, RequestFault::ReplyLost);
+    // And what was written is seen only after further tries.
+    let delivery = Delivery {
+        delay: Duration::from_secs(20),
+        ..Delivery::default()
+    };
+    faults.deliver(Filter::verb(Verb::Watch).resource("deployments"), delivery);
+    let before = world.tries("web");
     world.configmap("web", json!({"a": "2"}));
     world.settle_for(Duration::from_secs(120)).await;
+    assert!(world.tries("web") - before >= 4);
     assert_eq!(world.revision("web"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_removed_while_nobody_watched_is_found_whoever_rolled_out_before() {
+    let mut world = World::start().await;
+    world.configmap("web", json!({"a": "1", "b": "1"}));
+    world.create(deployment("web", env_from("web")));
+    world.settle().await;
+    let edit = json!({"spec": {"template": {"metadata": {"annotations": {"edition": "2"}}}}});
+    world.patch("deployments", "web", edit);
+    world.settle().await;
+    world.kill();
+    // No time in managedFields tells of this.
+    world.configmap("web", json!({"b": null}));
+    world.settle().await;
+    world.restart();
+    world.settle().await;
+    assert_eq!(
+        (world.revision("web"), world.env("web", "b")),
+        (3, vec![String::new(); 2])
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -285,15 +285,15 @@ async fn content_that_goes_back_during_a_rollout_reaches_the_pods_that_began_in_
     let world = World::start().await;
     world.configmap("web", json!({"a": "0"}));
     let mut web = deployment("web", env_from("web"));
-    web["spec"]["replicas"] = json!(6);
-    web["spec"]["minReadySeconds"] = json!(2);
+    web["kind"] = json!("StatefulSet");
+    web["spec"]["serviceName"] = json!("web");
     world.create(web);
     world.settle().await;
-    for (value, pause) in [("1", 400), ("2", 2_500), ("1", 0)] {
+    // The pod made for the first change starts after the second, and is not yet replaced when the first comes back.
+    for (value, pause) in [("1", 1_000), ("2", 450), ("1", 0)] {
         world.configmap("web", json!({"a": value}));
         sleep(Duration::from_millis(pause)).await;
     }
     world.settle_for(Duration::from_secs(300)).await;
-    assert_eq!(world.env("web", "a"), vec!["1"; 6]);
-    assert_eq!(world.revision("web"), 4, "a template for each of the three");
+    assert_eq!(world.env("web", "a"), ["1", "1"]);
 }
