@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::process::{locate, output};
 
 /// How long one kubectl command may take, `rollout status` and `wait` included.
-const KUBECTL_LIMIT: Duration = Duration::from_secs(180);
+const KUBECTL_LIMIT: Duration = Duration::from_secs(360);
 
 /// One identity: a kubeconfig, and what can be done with it.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Access {
         kube::Client::try_from(self.config().await?).map_err(Error::api("make a client"))
     }
 
-    /// Runs kubectl and returns its standard output; it ends within three minutes.
+    /// Runs kubectl and returns its standard output; it ends within six minutes.
     ///
     /// # Errors
     /// [`Error::Command`] with kubectl's own words when it fails; [`Error::TimedOut`].

@@ -1,9 +1,7 @@
-//! A running cluster: what it is made of, and how it starts and stops.
+//! A running cluster: what it is made of, and how its parts stop and start again.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use afresh_testbed_host::Program;
 use tokio::sync::Mutex;
@@ -12,11 +10,15 @@ use crate::access::Access;
 use crate::control_plane::{self, Addresses};
 use crate::error::{Error, Result};
 use crate::keeper;
-use crate::node::{self, Node};
-use crate::pki::{Pki, Role};
+use crate::node::Node;
 use crate::process::{Process, Recipe};
 use crate::ready;
+use crate::start::{self, Made};
 use crate::state::State;
+
+/// How often an API server is started again before it counts as one that does not come up: it gives its first steps half a
+/// minute and ends when a busy machine needs more.
+const RESTARTS: usize = 3;
 
 /// What a cluster is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +32,7 @@ pub enum Flavour {
 }
 
 impl Flavour {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ControlPlane => "control-plane",
             Self::Controllers => "controllers",
@@ -42,9 +44,9 @@ impl Flavour {
 /// How a cluster is to be; see [`Cluster::builder`].
 #[derive(Clone, Debug)]
 pub struct Builder {
-    flavour: Flavour,
-    audit: bool,
-    api_server_flags: Vec<(String, String)>,
+    pub(crate) flavour: Flavour,
+    pub(crate) audit: bool,
+    pub(crate) api_server_flags: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -72,10 +74,10 @@ impl Builder {
     /// Starts the cluster; it is ready for use when this returns.
     ///
     /// # Errors
-    /// [`Error::Ended`] with the end of the log of a component that did not stay up, [`Error::TimedOut`],
-    /// [`Error::ProgramMissing`], [`Error::NoNode`], and what keeps files from being written.
+    /// [`Error::NotStarted`], with the cause and the end of each log, when it was tried three times;
+    /// [`Error::NoNode`], [`Error::SecondNode`].
     pub async fn start(self) -> Result<Cluster> {
-        keeper::run(start(self)).await
+        keeper::run(start::cluster(self)).await
     }
 }
 
@@ -89,8 +91,17 @@ pub(crate) struct Part {
 impl Part {
     /// Must be called on the keeper's thread.
     pub(crate) fn start(recipe: Recipe) -> Result<Self> {
-        let process = Some(recipe.start()?);
-        Ok(Self { recipe, process })
+        let mut part = Self { recipe, process: None };
+        part.run()?;
+        Ok(part)
+    }
+
+    /// Starts it unless it runs. Must be called on the keeper's thread.
+    fn run(&mut self) -> Result<()> {
+        if self.process.is_none() {
+            self.process = Some(self.recipe.start()?);
+        }
+        Ok(())
     }
 }
 
@@ -111,6 +122,14 @@ impl Parts {
     fn part(&mut self, program: Program) -> Result<&mut Part> {
         let found = self.0.iter_mut().find(|part| part.recipe.program == program);
         found.ok_or(Error::Without(program.name()))
+    }
+
+    /// All at once: killed, nobody waits for anybody.
+    pub(crate) async fn kill(&mut self) {
+        let processes: Vec<_> = self.0.drain(..).filter_map(|part| part.process).collect();
+        for process in processes.into_iter().rev() {
+            process.kill().await;
+        }
     }
 
     /// The node first and etcd last: an API server that has lost its etcd never finishes.
@@ -136,69 +155,19 @@ pub struct Cluster {
     node: Option<Node>,
 }
 
-async fn start(builder: Builder) -> Result<Cluster> {
-    let started = Instant::now();
-    let with_node = builder.flavour == Flavour::Node;
-    if with_node {
-        node::claim()?;
-    }
-    let state = State::create(builder.flavour.name())?;
-    let addresses = if with_node {
-        Addresses::for_node()?
-    } else {
-        Addresses::on_loopback()?
-    };
-    let pki = Pki::make(&state.secrets)?;
-    let server = addresses.api_server_url();
-    let access = |name: &str, role: Role| Access::write(&state.secrets, name, &server, &pki.ca, pki.token(role));
-
-    let mut parts = Parts::default();
-    parts.0.push(Part::start(control_plane::etcd(&state, &addresses))?);
-    let mut api_server = control_plane::api_server(&state, &addresses, &pki, builder.audit)?;
-    for (name, value) in &builder.api_server_flags {
-        api_server = api_server.flag(name, value);
-    }
-    parts.0.push(Part::start(api_server)?);
-    let admin = access("admin", Role::Admin)?;
-    let node = if with_node {
-        Some(Node::prepare(&state, &mut parts).await?)
-    } else {
-        None
-    };
-    ready::api_server(&admin, &mut parts).await?;
-    if builder.flavour >= Flavour::Controllers {
-        let controller_manager = access("controller-manager", Role::ControllerManager)?;
-        let scheduler = access("scheduler", Role::Scheduler)?;
-        parts.0.push(Part::start(control_plane::controller_manager(
-            &state,
-            &pki,
-            controller_manager.kubeconfig(),
-        ))?);
-        parts
-            .0
-            .push(Part::start(control_plane::scheduler(&state, scheduler.kubeconfig()))?);
-    }
-    if let Some(node) = &node {
-        node.join(&state, &access("node", Role::Node)?, &mut parts)?;
-        ready::node(&admin, &mut parts).await?;
-    }
-    if builder.flavour >= Flavour::Controllers {
-        ready::controllers(&admin, &mut parts).await?;
-    }
-    let cluster = Cluster {
-        flavour: builder.flavour,
-        audit: builder.audit,
-        parts: std::sync::Arc::new(Mutex::new(parts)),
-        state,
-        addresses,
-        admin,
-        node,
-    };
-    cluster.announce(started.elapsed());
-    Ok(cluster)
-}
-
 impl Cluster {
+    pub(crate) fn of(builder: &Builder, state: State, parts: Parts, made: Made) -> Self {
+        Self {
+            flavour: builder.flavour,
+            audit: builder.audit,
+            parts: std::sync::Arc::new(Mutex::new(parts)),
+            state,
+            addresses: made.addresses,
+            admin: made.admin,
+            node: made.node,
+        }
+    }
+
     /// A cluster to be configured: `Cluster::builder().flavour(Flavour::Controllers).without_audit().start().await?`.
     #[must_use]
     pub fn builder() -> Builder {
@@ -298,10 +267,16 @@ impl Cluster {
         let (parts, admin) = (self.parts.clone(), self.admin.clone());
         let begin = async move {
             let mut parts = parts.lock().await;
-            let part = parts.part(Program::KubeApiserver)?;
-            if part.process.is_none() {
-                part.process = Some(part.recipe.start()?);
+            for _ in 1..RESTARTS {
+                parts.part(Program::KubeApiserver)?.run()?;
+                match ready::api_server(&admin, &mut parts).await {
+                    Err(Error::Ended { component, .. }) if component == Program::KubeApiserver.name() => {
+                        parts.part(Program::KubeApiserver)?.process = None;
+                    }
+                    other => return other,
+                }
             }
+            parts.part(Program::KubeApiserver)?.run()?;
             ready::api_server(&admin, &mut parts).await
         };
         keeper::run(begin).await
@@ -341,13 +316,6 @@ impl Cluster {
     pub(crate) fn node(&self) -> Result<&Node> {
         self.node.as_ref().ok_or(Error::Without("a node"))
     }
-
-    /// Past libtest's capture, because how long a start takes matters to everyone who runs the tests.
-    fn announce(&self, took: Duration) {
-        let (flavour, root) = (self.flavour.name(), self.state.root.display());
-        let line = format!("testbed: {flavour} up in {:.1} s ({root})\n", took.as_secs_f64());
-        let _ = std::io::stderr().write_all(line.as_bytes());
-    }
 }
 
 impl Drop for Cluster {
@@ -355,11 +323,7 @@ impl Drop for Cluster {
         let (parts, state) = (self.parts.clone(), self.state.clone());
         if let Ok(keeper) = keeper::handle() {
             keeper.spawn(async move {
-                // All at once: killed, nobody waits for anybody.
-                let processes: Vec<_> = parts.lock().await.0.drain(..).filter_map(|part| part.process).collect();
-                for process in processes.into_iter().rev() {
-                    process.kill().await;
-                }
+                parts.lock().await.kill().await;
                 state.remove();
             });
         }

@@ -1,11 +1,12 @@
 //! What can go wrong with a cluster.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why a cluster, or something asked of it, failed.
-#[derive(Debug, thiserror::Error)]
+/// Why a cluster, or something asked of it, failed. Its `Debug` is for people, too: tests unwrap.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A program of the cluster is nowhere.
@@ -56,6 +57,23 @@ pub enum Error {
         /// The last lines of its log.
         log: String,
     },
+    /// A cluster did not start.
+    #[error("the {flavour} cluster did not start (attempt {attempt}, logs in {logs}): {cause}\n{tails}")]
+    NotStarted {
+        /// Its flavour, such as `node`.
+        flavour: &'static str,
+        /// How many attempts were made.
+        attempt: usize,
+        /// Where the components' logs are.
+        logs: PathBuf,
+        /// What the last attempt failed with.
+        cause: Box<Error>,
+        /// The end of each log.
+        tails: String,
+    },
+    /// The cluster that the tests of one binary share did not start, which is tried once for all of them.
+    #[error("the shared cluster did not start: {0}")]
+    SharedNotStarted(String),
     /// Something did not come about in time.
     #[error("{what} did not come about within {limit:?}: {last}")]
     TimedOut {
@@ -110,11 +128,32 @@ impl Error {
         move |source| Self::File { attempt, path, source }
     }
 
+    /// Another attempt, from nothing, may succeed: a component ended, was too slow, or could not be talked to.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::NotStarted { cause, .. } => cause.may_pass(),
+            Self::Ended { .. } | Self::TimedOut { .. } | Self::Command { .. } | Self::Api { .. } => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn api(attempt: &'static str) -> impl FnOnce(kube::Error) -> Self {
         move |source| Self::Api {
             attempt,
             source: Box::new(source),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 
 impl Cluster {
     /// Compacts etcd at its current revision, which is returned: no older `resourceVersion` can be read or watched from

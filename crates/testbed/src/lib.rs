@@ -36,6 +36,7 @@ mod process;
 mod ready;
 mod requests;
 mod shared;
+mod start;
 mod state;
 mod tenancy;
 mod wait;

@@ -16,20 +16,24 @@ use crate::cluster::{Part, Parts};
 use crate::error::{Error, Result};
 use crate::image::{self, Image};
 use crate::process::{Recipe, locate, output};
+use crate::ready;
 use crate::state::State;
 
 static CLAIMED: AtomicBool = AtomicBool::new(false);
 
 /// How long importing an image may take.
-const IMPORT_LIMIT: Duration = Duration::from_secs(120);
+const IMPORT_LIMIT: Duration = Duration::from_secs(300);
 
-/// Sockets may not have long paths, and `/run` belongs to the namespaces.
+/// How long `ctr` tries to connect; its own 10 s are short on a busy machine.
+const CONNECT: &str = "120s";
+
+/// Sockets may not have long paths, and `/run` belongs to the namespaces. Each attempt has a directory of its own in it.
 const RUN: &str = "/run/afresh-testbed";
 
 /// Pods get their addresses from here.
 const POD_SUBNET: &str = "10.97.0.0/16";
 
-/// Takes the one node that this process may start.
+/// Takes the one node that this process may start, and try to start.
 ///
 /// # Errors
 /// [`Error::NoNode`], [`Error::SecondNode`].
@@ -58,17 +62,21 @@ impl Node {
         let node = Self {
             kubelet_root: state.data.join("kubelet"),
             images: state.data.join("images"),
-            socket: Path::new(RUN).join("containerd.sock"),
+            socket: run(state).join("containerd.sock"),
         };
-        for directory in [&node.kubelet_root, &node.images, Path::new(RUN)] {
+        for directory in [&node.kubelet_root, &node.images, &run(state)] {
             fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
         }
         let cni = write_cni(state)?;
         parts.0.push(Part::start(containerd(state, &node.socket, &cni)?)?);
-        while !node.socket.exists() {
-            parts.check()?;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        // The socket is there before anyone listens on it.
+        ready::until("an answer of containerd", parts, || async {
+            let mut version = node.ctr().map_err(|error| error.to_string())?;
+            version.arg("version");
+            let answer = output(version, None, IMPORT_LIMIT).await;
+            answer.map(drop).map_err(|error| error.to_string())
+        })
+        .await?;
         for image in [image::pause()?, image::busybox()?] {
             node.import(&image).await?;
         }
@@ -127,17 +135,25 @@ impl Node {
             .join(volume)
     }
 
+    fn ctr(&self) -> Result<Command> {
+        let mut ctr = Command::new(locate(Program::Ctr)?);
+        ctr.arg("--address").arg(&self.socket);
+        ctr.args(["--connect-timeout", CONNECT, "--namespace", "k8s.io"]);
+        Ok(ctr)
+    }
+
     /// Gives the image to containerd under its name.
     pub(crate) async fn import(&self, image: &Image) -> Result<()> {
         let archive = image.write(&self.images)?;
-        let mut ctr = Command::new(locate(Program::Ctr)?);
-        ctr.arg("--address")
-            .arg(&self.socket)
-            .args(["--namespace", "k8s.io", "images", "import"]);
-        ctr.args(["--snapshotter", "native"]).arg(&archive);
+        let mut ctr = self.ctr()?;
+        ctr.args(["images", "import", "--snapshotter", "native"]).arg(&archive);
         output(ctr, None, IMPORT_LIMIT).await?;
         fs::remove_file(&archive).map_err(Error::file("remove", &archive))
     }
+}
+
+fn run(state: &State) -> PathBuf {
+    Path::new(RUN).join(state.number.to_string())
 }
 
 fn directory_of(program: Program) -> Result<PathBuf> {
@@ -191,7 +207,7 @@ snapshotter = "native"
 runtime_type = "io.containerd.runc.v2"
 "#,
         root = state.data.join("containerd"),
-        run = Path::new(RUN).join("containerd"),
+        run = run(state).join("containerd"),
         pause = image::PAUSE,
         plugins = directory_of(Program::CniBridge)?,
     );

@@ -51,7 +51,7 @@ impl Cluster {
     /// Waits until a workload, such as `deployment/web`, is rolled out: every replica is new and available.
     ///
     /// # Errors
-    /// [`Error::Command`] when it is not within two minutes.
+    /// [`Error::Command`] when it is not within five minutes.
     pub async fn rolled_out(&self, namespace: &str, workload: &str) -> Result<()> {
         let status = [
             "rollout",
@@ -59,7 +59,7 @@ impl Cluster {
             workload,
             "--namespace",
             namespace,
-            "--timeout=120s",
+            "--timeout=300s",
         ];
         self.kubectl(&status).await.map(drop)
     }
@@ -67,7 +67,7 @@ impl Cluster {
     /// Waits until a pod is Ready.
     ///
     /// # Errors
-    /// [`Error::Command`] when it is not within two minutes.
+    /// [`Error::Command`] when it is not within five minutes.
     pub async fn pod_ready(&self, namespace: &str, pod: &str) -> Result<()> {
         let pod = format!("pod/{pod}");
         let wait = [
@@ -76,7 +76,7 @@ impl Cluster {
             &pod,
             "--namespace",
             namespace,
-            "--timeout=120s",
+            "--timeout=300s",
         ];
         self.kubectl(&wait).await.map(drop)
     }

@@ -1,22 +1,27 @@
 //! Free ports on loopback.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
 /// Below Linux's ephemeral ports (32768 and up), so that no outgoing connection takes the port of a stopped server.
 const RANGE: std::ops::Range<u16> = 12_000..32_000;
 
-/// `N` free ports on 127.0.0.1, each another. They were free a moment ago: a server that cannot bind says so in its log.
+/// What this process has handed out: a port is free again before its server binds it, so another cluster could get it, too.
+static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// `N` free ports on 127.0.0.1, each another, and none that this process was given before. They were free a moment ago: a
+/// server that cannot bind says so in its log.
 pub(crate) fn free<const N: usize>() -> Result<[u16; N]> {
     let mut ports = [0; N];
-    let mut held = Vec::with_capacity(N);
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     for port in &mut ports {
-        let listener = (0..200)
-            .find_map(|_| TcpListener::bind(("127.0.0.1", random()?)).ok())
-            .ok_or(Error::NoPort)?;
-        *port = listener.local_addr().map_err(|_| Error::NoPort)?.port();
-        held.push(listener);
+        let unused = |port: &u16| !taken.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let mut candidates = (0..200).filter_map(|_| random());
+        *port = candidates.find(unused).ok_or(Error::NoPort)?;
+        taken.insert(*port);
     }
     Ok(ports)
 }
@@ -30,6 +35,13 @@ fn random() -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_port_is_given_twice_though_nobody_has_bound_it_yet() {
+        let given: Vec<_> = (0..400).flat_map(|_| free::<3>().expect("ports")).collect();
+        let different: BTreeSet<_> = given.iter().collect();
+        assert_eq!(different.len(), given.len());
+    }
 
     #[test]
     fn ports_differ_and_can_be_bound() {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::error::{Error, Result};
 
 /// How long a component may take to end by itself before it is killed.
-const GRACE: Duration = Duration::from_secs(20);
+const GRACE: Duration = Duration::from_secs(60);
 
 /// The path of a program.
 pub(crate) fn locate(program: Program) -> Result<PathBuf> {

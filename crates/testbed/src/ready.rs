@@ -12,17 +12,17 @@ use crate::cluster::Parts;
 use crate::error::{Error, Result};
 
 /// How long anything may take: tens of times what it does, for machines that are busy.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// How often it is looked at, and how long one look may take.
 const INTERVAL: Duration = Duration::from_millis(50);
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(20);
 
 /// Looks with `look` until it gives a value, for as long as all components run.
 ///
 /// # Errors
 /// [`Error::Ended`], [`Error::TimedOut`].
-async fn until<T, F>(what: &str, parts: &mut Parts, mut look: impl FnMut() -> F) -> Result<T>
+pub(crate) async fn until<T, F>(what: &str, parts: &mut Parts, mut look: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = std::result::Result<T, String>>,
 {

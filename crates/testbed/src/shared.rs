@@ -6,35 +6,47 @@ use afresh_testbed_host as host;
 use tokio::sync::OnceCell;
 
 use crate::cluster::{Cluster, Flavour};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-static CONTROL_PLANE: OnceCell<Cluster> = OnceCell::const_new();
-static CONTROLLERS: OnceCell<Cluster> = OnceCell::const_new();
-static NODE: OnceCell<Cluster> = OnceCell::const_new();
+/// A failure is kept as well: every further test would only wait for the same one.
+type Shared = OnceCell<std::result::Result<Cluster, String>>;
+
+static CONTROL_PLANE: Shared = OnceCell::const_new();
+static CONTROLLERS: Shared = OnceCell::const_new();
+static NODE: Shared = OnceCell::const_new();
+
+async fn get_or_start(shared: &'static Shared, flavour: Flavour) -> Result<&'static Cluster> {
+    let start = async || {
+        let started = Cluster::builder().flavour(flavour).start().await;
+        started.map_err(|error| format!("{error:?}"))
+    };
+    let kept = shared.get_or_init(start).await;
+    kept.as_ref().map_err(|error| Error::SharedNotStarted(error.clone()))
+}
 
 impl Cluster {
     /// The [`Flavour::ControlPlane`] cluster that all tests of this binary share. It ends with the process. Tests must
     /// keep to namespaces of their own, and leave its API server and etcd alone.
     ///
     /// # Errors
-    /// As [`crate::Builder::start`].
+    /// [`Error::SharedNotStarted`], the same to every test.
     pub async fn shared() -> Result<&'static Self> {
-        CONTROL_PLANE.get_or_try_init(Self::control_plane).await
+        get_or_start(&CONTROL_PLANE, Flavour::ControlPlane).await
     }
 
     /// The [`Flavour::Controllers`] cluster that all tests of this binary share.
     ///
     /// # Errors
-    /// As [`crate::Builder::start`].
+    /// [`Error::SharedNotStarted`], the same to every test.
     pub async fn shared_with_controllers() -> Result<&'static Self> {
-        CONTROLLERS.get_or_try_init(Self::with_controllers).await
+        get_or_start(&CONTROLLERS, Flavour::Controllers).await
     }
 
     /// The [`Flavour::Node`] cluster that all tests of this binary share, or `None` if no node can run here: then the test
     /// is recorded as skipped, by its name (its thread's) and reason, and has nothing more to do.
     ///
     /// # Errors
-    /// As [`crate::Builder::start`].
+    /// [`Error::SharedNotStarted`], the same to every test.
     pub fn shared_with_node() -> impl Future<Output = Result<Option<&'static Self>>> {
         // Before the first await, so on the thread that bears the test's name.
         let reason = skip_without_node();
@@ -42,8 +54,7 @@ impl Cluster {
             if reason.is_some() {
                 return Ok(None);
             }
-            let start = || Self::builder().flavour(Flavour::Node).start();
-            NODE.get_or_try_init(start).await.map(Some)
+            get_or_start(&NODE, Flavour::Node).await.map(Some)
         }
     }
 }

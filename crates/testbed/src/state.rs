@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) data: PathBuf,
     /// Keys, tokens and kubeconfigs.
     pub(crate) secrets: PathBuf,
+    /// No other cluster of this process has it.
+    pub(crate) number: u32,
 }
 
 impl State {
@@ -41,6 +43,7 @@ impl State {
             data: root.join("data"),
             secrets: root.join("secrets"),
             root,
+            number,
         };
         for directory in [&state.logs, &state.data, &state.secrets] {
             fs::create_dir_all(directory).map_err(Error::file("create", directory))?;

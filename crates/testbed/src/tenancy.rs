@@ -16,7 +16,7 @@ use crate::wait::eventually;
 static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 
 /// The controllers take this long at most to give a namespace its ServiceAccount.
-const NAMESPACE_LIMIT: Duration = Duration::from_secs(60);
+const NAMESPACE_LIMIT: Duration = Duration::from_secs(240);
 
 /// Longer than any run of the tests.
 const TOKEN_SECONDS: i64 = 6 * 3600;

@@ -1,4 +1,4 @@
-//! A test process that is killed takes its cluster with it.
+//! A test process that is killed takes its cluster with it, and a cluster that does not start leaves nothing.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use afresh_testbed::eventually;
+use afresh_testbed::{Cluster, Error, eventually};
 use anyhow::{Context as _, Result};
 
 /// The ids of the processes that name `directory` in their arguments.
@@ -48,5 +48,26 @@ async fn a_killed_process_leaves_no_component_running() -> Result<()> {
     let gone = async || Ok::<_, anyhow::Error>(processes_of(&directory).is_empty().then_some(()));
     eventually("the end of every component", Duration::from_secs(30), gone).await?;
     fs::remove_dir_all(&directory)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_start_is_tried_again_says_why_and_leaves_nothing() -> Result<()> {
+    let builder = Cluster::builder().api_server_flag("no-such-flag", "1");
+
+    let error = builder.start().await.expect_err("no API server knows the flag");
+
+    let text = format!("{error:?}");
+    assert!(
+        text.contains("kube-apiserver ended") && text.contains("unknown flag"),
+        "{text}"
+    );
+    let Error::NotStarted { attempt, logs, .. } = error else {
+        anyhow::bail!("{text}");
+    };
+    assert_eq!(attempt, 3, "{text}");
+    let root = logs.parent().context("no directory")?;
+    assert!(!root.join("data").exists() && !root.join("secrets").exists(), "{text}");
+    assert_eq!(processes_of(root), Vec::<u32>::new());
     Ok(())
 }

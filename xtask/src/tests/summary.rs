@@ -1,6 +1,20 @@
 //! Adding up what the tests said.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+
+/// As much of what a failed test printed is told again at the end: the message, and not a run of the log.
+const TOLD: usize = 60;
+
+/// Whom a line of libtest's output belongs to.
+#[derive(Debug, Default)]
+enum Speaker {
+    #[default]
+    Harness,
+    Test(String),
+    /// From `stack backtrace:` on, until the next test's words.
+    Backtrace,
+}
 
 /// What one test binary's output says.
 #[derive(Debug, Default)]
@@ -9,6 +23,10 @@ pub(super) struct Outcome {
     failed: usize,
     failed_names: Vec<String>,
     ignored_names: Vec<String>,
+    /// What each failed test printed, without backtraces.
+    said: BTreeMap<String, Vec<String>>,
+    /// Whose words are being read.
+    speaker: Speaker,
     results: usize,
     /// Its exit status was 0.
     pub(super) succeeded: bool,
@@ -18,6 +36,7 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Reads one line of libtest's output.
     pub(super) fn line(&mut self, line: &str) {
+        self.listen(line);
         if let Some(test) = line.strip_prefix("test ") {
             if let Some(name) = test.strip_suffix(" ... FAILED") {
                 self.failed_names.push(name.to_owned());
@@ -31,6 +50,29 @@ impl Outcome {
             self.failed += count(result, "failed");
         }
     }
+
+    /// Keeps the line if it is a failed test's.
+    fn listen(&mut self, line: &str) {
+        if let Some(name) = heading(line) {
+            self.speaker = Speaker::Test(name.to_owned());
+        } else if line == "failures:" || line.starts_with("test result: ") {
+            self.speaker = Speaker::Harness;
+        } else if line == "stack backtrace:" {
+            self.speaker = Speaker::Backtrace;
+        } else if let Speaker::Test(name) = &self.speaker
+            && !line.is_empty()
+        {
+            let said = self.said.entry(name.clone()).or_default();
+            if said.len() < TOLD {
+                said.push(line.to_owned());
+            }
+        }
+    }
+}
+
+/// The name in `---- NAME stdout ----`, which stands above what a failed test printed.
+fn heading(line: &str) -> Option<&str> {
+    line.strip_prefix("---- ")?.strip_suffix(" stdout ----")
 }
 
 /// The number before `word` in `ok. 3 passed; 0 failed; ...`.
@@ -49,6 +91,8 @@ fn count(result: &str, word: &str) -> usize {
 pub(super) struct Summary {
     passed: usize,
     failures: Vec<String>,
+    /// What failed tests printed, by the names in `failures`.
+    said: BTreeMap<String, Vec<String>>,
     skips: Vec<String>,
 }
 
@@ -72,6 +116,9 @@ impl Summary {
         );
         self.failures
             .extend(outcome.failed_names.iter().map(|test| format!("{binary}: {test}")));
+        let said = outcome.said.iter();
+        self.said
+            .extend(said.map(|(test, lines)| (format!("{binary}: {test}"), lines.clone())));
         // Names are missing in libtest's quiet output.
         let unnamed = outcome.failed.saturating_sub(outcome.failed_names.len());
         self.failures.extend((0..unnamed).map(|_| format!("{binary}: a test")));
@@ -84,11 +131,14 @@ impl Summary {
         }
     }
 
-    /// Prints what failed and what was skipped and the closing line. Success needs tests that passed and none that
+    /// Prints what failed, with what it said, and what was skipped and the closing line. Success needs tests that passed and none that
     /// failed; in CI, none that were skipped either.
     pub(super) fn close(&self, in_ci: bool) -> ExitCode {
         for failure in &self.failures {
             println!("failed: {failure}");
+            for line in self.said.get(failure).into_iter().flatten() {
+                println!("    {line}");
+            }
         }
         for skip in &self.skips {
             println!("skipped: {skip}");
@@ -162,6 +212,39 @@ mod tests {
         assert_eq!(summary.failures, ["one: a", "one: a test"]);
         assert_eq!(summary.line(), "1 passed, 2 failed");
         assert!(!summary.is_success(false));
+    }
+
+    #[test]
+    fn what_a_failed_test_said_is_told_again_without_its_backtrace() {
+        let lines = [
+            "test starts ... FAILED",
+            "test result: FAILED",
+            "failures:",
+            "",
+            "---- starts stdout ----",
+            "",
+            "thread 'starts' panicked at tests/node.rs:1:",
+            "called `Result::unwrap()` on an `Err` value: kubelet ended",
+            "stack backtrace:",
+            "   0: rust_begin_unwind",
+            "",
+            "---- other stdout ----",
+            "Error: no port",
+            "",
+            "failures:",
+            "    starts",
+            "test result: FAILED. 1 passed; 2 failed; 0 ignored",
+        ];
+        let mut summary = Summary::default();
+        summary.add("one", &outcome(&lines, false), "");
+        assert_eq!(
+            summary.said["one: starts"],
+            [
+                "thread 'starts' panicked at tests/node.rs:1:",
+                "called `Result::unwrap()` on an `Err` value: kubelet ended"
+            ]
+        );
+        assert_eq!(summary.said["one: other"], ["Error: no port"]);
     }
 
     #[test]
