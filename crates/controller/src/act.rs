@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use afresh_engine::engine::{Action, Command, Job, Outcome};
+use afresh_engine::engine::{Action, Command, Job, Outcome, Roll};
 use afresh_engine::evidence::Pods;
 use afresh_engine::time::Millis;
 use afresh_engine::touch::{self, Pod, Touch};
@@ -16,6 +16,7 @@ use afresh_model::digest::Digest;
 use afresh_model::name::{Name, WorkloadKey};
 use afresh_model::policy::Reload;
 use afresh_model::record::Record;
+use afresh_model::workload::Replace;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -117,7 +118,7 @@ impl Actor {
                 return pretend(&command.action);
             }
             Action::Record(record) => self.patch(command, record_body(record)).await,
-            Action::Roll(record, config) => self.patch(command, roll_body(record, *config)).await,
+            Action::Roll(roll) => self.roll(command, roll).await,
             Action::Touch { selector, files } => self.touch(command, selector, *files).await,
             Action::LookAtPods { selector } => self.look(command, selector).await,
         };
@@ -131,6 +132,16 @@ impl Actor {
             )),
             Err(WriteError::Unreadable(_)) => Ok(Outcome::Written(None)),
             Err(error) => Err(error),
+        }
+    }
+
+    async fn roll(&self, command: &Command, roll: &Roll) -> Result<Outcome, WriteError> {
+        match roll.replace {
+            Replace::Template => self.patch(command, roll_body(&roll.record, roll.config)).await,
+            // No workload is read as one of these yet.
+            Replace::RestartAt | Replace::Recreate | Replace::Spawn | Replace::Evict => Err(WriteError::Denied(
+                format!("{} is not replaced by {} yet", command.key, roll.replace.word()).into(),
+            )),
         }
     }
 

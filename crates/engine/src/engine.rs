@@ -10,7 +10,7 @@ use afresh_model::policy::Problem;
 use afresh_model::record::{Record, Rolls};
 use afresh_model::time::UnixSeconds;
 use afresh_model::usage::Mode;
-use afresh_model::workload::{Rollout, Workload};
+use afresh_model::workload::{Replace, Rollout, Workload};
 
 use crate::agenda::{Agenda, Waits, Why};
 use crate::evidence::Pods;
@@ -105,8 +105,8 @@ pub struct Command {
 pub enum Action {
     /// Write the record.
     Record(Box<Record>),
-    /// Write the record, and the digest into the pod template, in one patch.
-    Roll(Box<Record>, Digest),
+    /// Replace the workload's pods and write the record.
+    Roll(Box<Roll>),
     /// Do one pass of touches over the workload's pods.
     Touch {
         /// The label selector of its pods; empty if it is a pod itself.
@@ -121,7 +121,28 @@ pub enum Action {
     },
 }
 
+/// What rolling a workload writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roll {
+    /// What the workload will have been brought up to.
+    pub record: Box<Record>,
+    /// The digest that makes the pod template another one.
+    pub config: Digest,
+    /// By what means its pods are replaced.
+    pub replace: Replace,
+}
+
 impl Action {
+    /// The record that it writes, if it writes one.
+    #[must_use]
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Roll(roll) => Some(&roll.record),
+            Self::Touch { .. } | Self::LookAtPods { .. } => None,
+        }
+    }
+
     /// A word for logs and metrics.
     #[must_use]
     pub const fn word(&self) -> &'static str {

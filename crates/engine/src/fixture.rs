@@ -11,7 +11,7 @@ use afresh_model::policy::Reload;
 use afresh_model::record::Record;
 use afresh_model::template::{self, PodTemplate};
 use afresh_model::time::{Revision, UnixSeconds};
-use afresh_model::workload::{Observed, Rollout, Workload};
+use afresh_model::workload::{Observed, Replace, Rollout, Workload};
 use serde_json::{Value, json};
 
 use crate::plan::Context;
@@ -177,6 +177,7 @@ impl Build {
             } else {
                 "app=x".into()
             },
+            replace: Replace::Template,
             rollout: self.rollout,
         };
         observed.read(self.kind, Reload::Off).workload.expect("opted in")

@@ -39,8 +39,40 @@ pub struct Workload {
     pub revision: Option<Revision>,
     /// The label selector of its pods, as a query; empty for a Pod.
     pub selector: Box<str>,
+    /// By what means its pods are replaced.
+    pub replace: Replace,
     /// Whether its own controller is still replacing pods.
     pub rollout: Rollout,
+}
+
+/// By what means the pods of a workload are replaced.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Replace {
+    /// Its pod template is changed, and its own controller does the rest.
+    #[default]
+    Template,
+    /// `spec.restartAt` of an Argo Rollout is set; the template stays as it is.
+    RestartAt,
+    /// A Job is deleted and made again: its template cannot be changed.
+    Recreate,
+    /// A Job is made from a CronJob at once.
+    Spawn,
+    /// Its pods are evicted one by one: its template belongs to another operator.
+    Evict,
+}
+
+impl Replace {
+    /// A word for logs and messages.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Template => "its template",
+            Self::RestartAt => "spec.restartAt",
+            Self::Recreate => "making it again",
+            Self::Spawn => "a Job of its own",
+            Self::Evict => "evicting its pods",
+        }
+    }
 }
 
 /// The state of a workload's rollout, from its status.
@@ -71,6 +103,8 @@ pub struct Observed {
     pub revision: Option<Revision>,
     /// `spec.selector` as a query.
     pub selector: Box<str>,
+    /// By what means its pods are replaced, before its annotations are asked.
+    pub replace: Replace,
     /// From `status`.
     pub rollout: Rollout,
 }
@@ -131,6 +165,7 @@ impl Observed {
             created: self.created,
             revision: self.revision,
             selector: self.selector.clone(),
+            replace: self.replace,
             rollout: self.rollout,
         };
         Reading {

@@ -120,10 +120,11 @@ impl Engine {
             return None;
         }
         let known = self.index.workload(id)?;
-        Some(Action::Roll(
-            self.record(known, plan, now, Some(flap::after_roll(rolls, now.wall))),
-            template_digest(config, rolls),
-        ))
+        Some(Action::Roll(Box::new(Roll {
+            record: self.record(known, plan, now, Some(flap::after_roll(rolls, now.wall))),
+            config: template_digest(config, rolls),
+            replace: known.workload.replace,
+        })))
     }
 
     fn record(&self, known: &Indexed, plan: &Plan, now: Now, rolls: Option<Rolls>) -> Box<Record> {
@@ -202,7 +203,8 @@ impl Engine {
         match (answer, run.action) {
             (Some(answer), _) => workload = *answer,
             // The answer could not be read, or nothing was really written: take the record as it would be.
-            (None, Action::Record(record) | Action::Roll(record, _)) => workload.record = Some(record),
+            (None, Action::Record(record)) => workload.record = Some(record),
+            (None, Action::Roll(roll)) => workload.record = Some(roll.record),
             (None, Action::Touch { .. } | Action::LookAtPods { .. }) => {}
         }
         self.index.apply_workload(key, workload, Sight::Live);
@@ -261,7 +263,7 @@ fn template_digest(config: Digest, before: Rolls) -> Digest {
 /// A write whose answer lacks the record was undone on its way, by an admission webhook say. Without a pause it would
 /// be sent again at once, for ever.
 fn believed(action: &Action, outcome: Outcome) -> Outcome {
-    let (Action::Record(wrote) | Action::Roll(wrote, _), Outcome::Written(Some(answer))) = (action, &outcome) else {
+    let (Some(wrote), Outcome::Written(Some(answer))) = (action.record(), &outcome) else {
         return outcome;
     };
     let kept = answer.record.as_ref();

@@ -309,11 +309,11 @@ fn no_more_workloads_roll_at_once_than_allowed_and_all_have_their_turn() {
                 .unwrap()
                 .workload
                 .clone();
-            let Action::Roll(record, _) = command.action else {
+            let Action::Roll(roll) = command.action else {
                 panic!("{command:?}")
             };
             let rolling = Workload {
-                record: Some(record),
+                record: Some(roll.record),
                 rollout: Rollout::InProgress,
                 ..known
             };
@@ -505,10 +505,11 @@ impl World {
             Action::Record(record) => {
                 build.annotations.insert(APPLIED.into(), record.to_string());
             }
-            Action::Roll(record, config) => {
-                build.annotations.insert(APPLIED.into(), record.to_string());
+            Action::Roll(roll) => {
+                let config = roll.config.to_string();
+                build.annotations.insert(APPLIED.into(), roll.record.to_string());
                 // the API server makes no new generation of a template that is the same
-                if build.annotations.insert("config".into(), config.to_string()) != Some(config.to_string()) {
+                if build.annotations.insert("config".into(), config.clone()) != Some(config) {
                     *self.rolls.entry(n).or_default() += 1;
                     self.runs.insert(n, self.objects[&n].0);
                 }
@@ -722,7 +723,7 @@ fn content_that_goes_back_is_a_new_template_and_a_repeated_try_is_the_same() {
         engine.finish(first.job, failed, now(at + 200));
         let second = roll(&mut engine, at + 2_000).expect("once more");
         let digest = |action: &Action| match action {
-            Action::Roll(_, digest) => *digest,
+            Action::Roll(roll) => roll.config,
             other => panic!("{other:?}"),
         };
         assert_eq!(digest(&first.action), digest(&second.action));

@@ -4,7 +4,7 @@ use afresh_model::annotation;
 use afresh_model::name::{WorkloadKey, WorkloadKind};
 use afresh_model::template::{self, PodSpec, PodTemplate};
 use afresh_model::time::UnixSeconds;
-use afresh_model::workload::{Observed, Rollout};
+use afresh_model::workload::{Observed, Replace, Rollout};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -103,6 +103,7 @@ impl Watched for LeanPod {
             created: wire.metadata.creation_timestamp,
             revision: revision(&wire.metadata.resource_version),
             selector: Box::default(),
+            replace: Replace::Template,
             rollout: Rollout::Complete,
         };
         Ok(Self {

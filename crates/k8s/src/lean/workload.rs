@@ -2,7 +2,7 @@
 
 use afresh_model::name::{WorkloadKey, WorkloadKind};
 use afresh_model::template::{self, PodTemplate};
-use afresh_model::workload::{Observed, Rollout};
+use afresh_model::workload::{Observed, Replace, Rollout};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -88,6 +88,7 @@ impl LeanWorkload {
             created: wire.metadata.creation_timestamp,
             revision: revision(&wire.metadata.resource_version),
             selector: wire.spec.selector.query()?,
+            replace: Replace::Template,
             rollout: rollout(kind, &wire.spec, generation, &wire.status),
         };
         Ok(Self {
