@@ -5,10 +5,11 @@
 //!            ◀──patch, touch── write        ◀── event (Kubernetes Events, aside)
 //!            ◀──lease, digest_key──
 //! ```
-//! Nothing here holds a Kubernetes object: [`lean`] decodes straight into what the model needs, and a Secret's bytes
+//! Nothing but [`content`] holds a Kubernetes object: [`lean`] decodes straight into what the model needs, and a Secret's bytes
 //! are hashed inside the decoder. Every call has a timeout; nothing is retried behind the caller's back.
 
 pub mod client;
+pub mod content;
 pub mod digest_key;
 pub mod event;
 pub mod lean;

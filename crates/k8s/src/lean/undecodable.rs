@@ -30,7 +30,7 @@ impl DecodeError {
     }
 
     /// Only where it went wrong: the message itself could quote a value.
-    pub(super) fn place(error: &serde_json::Error) -> Self {
+    pub(crate) fn place(error: &serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());
         let what = match error.classify() {
             serde_json::error::Category::Data => "a field has the wrong type",

@@ -8,6 +8,7 @@
     reason = "a test"
 )]
 
+mod content;
 mod digest_key;
 mod event;
 mod lease;
