@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("afresh-k8s", &["afresh-engine", "afresh-model"]),
     ("afresh-controller", &["afresh-k8s", "afresh-engine", "afresh-model"]),
     ("afresh-volume", &["afresh-model"]),
+    ("afresh-agent", &["afresh-model", "afresh-volume"]),
     ("afresh-sandbox", &["afresh-model", "afresh-volume"]),
     // `afresh demo` runs the sandbox.
     (
@@ -24,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "afresh-engine",
             "afresh-model",
             "afresh-sandbox",
+            "afresh-agent",
         ],
     ),
     ("afresh-bench", &["afresh-k8s", "afresh-testbed"]),

@@ -26,6 +26,8 @@ enum Command {
     Controller(Box<controller::Args>),
     /// Say what would happen to a workload now, and why; changes nothing
     Why(Box<why::Args>),
+    /// In a pod: act on each change of mounted files by a signal, a command or an HTTP request
+    Agent(Box<afresh_agent::AgentArgs>),
     /// Show it at work: a small Kubernetes in this process, the real controller, and what they do
     Demo(demo::Args),
 }
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Controller(args) => controller::main(&args),
         Command::Why(args) => why::main(&args),
+        Command::Agent(args) => afresh_agent::agent::main(&args).map_err(Into::into),
         Command::Demo(args) => demo::main(&args),
     };
     match result {

@@ -1,0 +1,12 @@
+//! In the pod: mounted files are watched, and each change leads to a signal, a command, an HTTP request or a restart.
+//!
+//! Two programs are made of it: `afresh agent`, beside an application that runs by itself, and `afresh run`, which
+//! starts the application. Both exist in the `afresh` program and in the small `afresh-agent`, which has no
+//! Kubernetes client in it.
+
+pub mod agent;
+mod args;
+mod log;
+
+pub use args::{AgentArgs, WatchArgs};
+pub use log::LogArgs;

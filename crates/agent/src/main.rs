@@ -1,0 +1,44 @@
+//! The small program for pods: what `afresh agent` does, without the rest of `afresh`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps the process beside it on the current content of mounted files.
+#[derive(Debug, Parser)]
+#[command(name = "afresh-agent", version, propagate_version = true, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Act on each change of mounted files by a signal, a command or an HTTP request
+    Agent(Box<afresh_agent::AgentArgs>),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Agent(args) => afresh_agent::agent::main(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("afresh-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
