@@ -19,6 +19,7 @@ pub mod pattern;
 pub mod policy;
 pub mod record;
 pub mod reference;
+pub mod reloader;
 pub mod selection;
 pub mod template;
 pub mod time;

@@ -2,12 +2,15 @@
 //!
 //! Decoding borrows nothing and keeps nothing else of the template. [`hash`] tells whether somebody changed it.
 
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de::DeserializeSeed};
+use serde_json::value::RawValue;
 
 use crate::annotation;
 use crate::annotation::Annotations;
 use crate::digest::{TemplateHash, TemplateHasher};
+use crate::reloader::marker::{LAST_RELOADED_FROM, is_marker};
+use crate::reloader::sha1::Sha1;
 
 /// A `PodTemplateSpec`, or a Pod read as one.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -70,6 +73,9 @@ pub struct Container {
 pub struct EnvVar {
     /// Its name.
     pub name: Box<str>,
+    /// Its value, where that is a hash as Reloader writes them; all other values are forgotten at once.
+    #[serde(rename = "value", deserialize_with = "hash_only")]
+    pub marker: Option<Sha1>,
     /// Where its value comes from.
     pub value_from: Option<EnvVarSource>,
 }
@@ -202,7 +208,57 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(des
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// The hash of a pod template as JSON text, leaving out `metadata.annotations["afresh.dev/config"]`.
+/// A value that is [`Sha1`] as text; any other is none.
+fn hash_only<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sha1>, D::Error> {
+    struct HashOnly;
+
+    impl<'de> Visitor<'de> for HashOnly {
+        type Value = Option<Sha1>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a value")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Sha1::parse(text))
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+    }
+
+    deserializer.deserialize_any(HashOnly)
+}
+
+/// The hash of a pod template as JSON text without what Afresh writes into it: `afresh.dev/config`, and the marks of
+/// Reloader. The marks of a template are added to its hash by [`crate::reloader::marks::Stamps::hash`].
 ///
 /// The API server writes the same template as the same text, so equal texts mean nobody changed it. A server upgrade
 /// that adds a default changes the hash as well; that costs one look at the pods, never a roll.
@@ -227,6 +283,10 @@ enum Place {
     Template,
     Metadata,
     Annotations,
+    Spec,
+    Containers,
+    Container,
+    Env,
     Elsewhere,
 }
 
@@ -235,6 +295,16 @@ impl Place {
         match (self, key) {
             (Self::Template, "metadata") => Self::Metadata,
             (Self::Metadata, "annotations") => Self::Annotations,
+            (Self::Template, "spec") => Self::Spec,
+            (Self::Spec, "containers") => Self::Containers,
+            (Self::Container, "env") => Self::Env,
+            _ => Self::Elsewhere,
+        }
+    }
+
+    const fn element(self) -> Self {
+        match self {
+            Self::Containers => Self::Container,
             _ => Self::Elsewhere,
         }
     }
@@ -267,11 +337,15 @@ impl<'de> Visitor<'de> for Walk<'_> {
             self.hasher.token(b"{");
         }
         while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-            if self.place == Place::Annotations && key == annotation::CONFIG {
-                map.next_value::<serde::de::IgnoredAny>()?;
+            if self.place == Place::Annotations && [annotation::CONFIG, LAST_RELOADED_FROM].contains(&&*key) {
+                map.next_value::<IgnoredAny>()?;
                 continue;
             }
             let place = self.place.below(&key);
+            if place == Place::Env {
+                self.hasher.env(&key, map.next_value()?).map_err(A::Error::custom)?;
+                continue;
+            }
             if place != Place::Annotations {
                 self.hasher.token(key.as_bytes());
             }
@@ -291,7 +365,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         while seq
             .next_element_seed(Walk {
                 hasher: self.hasher,
-                place: Place::Elsewhere,
+                place: self.place.element(),
             })?
             .is_some()
         {}
@@ -331,11 +405,88 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
+impl TemplateHasher {
+    /// Takes a container's `env` less Reloader's variables; one that holds nothing else is as if it were not there.
+    fn env(&mut self, field: &str, env: &RawValue) -> Result<(), serde_json::Error> {
+        let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(env.get()) else {
+            return Ok(()); // null; the API server accepts nothing else
+        };
+        let marks = |entry: &&RawValue| {
+            let variable: Result<EnvVar, _> = serde_json::from_str(entry.get());
+            variable.is_ok_and(|variable| is_marker(&variable.name, variable.marker))
+        };
+        let mut others = entries.into_iter().filter(|entry| !marks(entry)).peekable();
+        if others.peek().is_none() {
+            return Ok(());
+        }
+        self.token(field.as_bytes());
+        self.token(b"[");
+        for entry in others {
+            let walk = Walk {
+                hasher: self,
+                place: Place::Elsewhere,
+            };
+            walk.deserialize(&mut serde_json::Deserializer::from_str(entry.get()))?;
+        }
+        self.token(b"]");
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_marks_of_reloader_do_not_count() {
+        let hash_of = |env: &str, annotations: &str| {
+            let text = format!(
+                r#"{{"metadata":{{{annotations}}},"spec":{{"containers":[{{"name":"a"{env},"image":"b"}}],"initContainers":[{{"name":"i"}}]}}}}"#
+            );
+            hash(&text).unwrap()
+        };
+        let mark = r#"{"name":"STAKATER_WEB_CONFIGMAP","value":"dc30e0faa89a70dec1033016a2309bbeb9efcbd0"}"#;
+        let bare = hash_of("", "");
+        assert_eq!(bare, hash_of(&format!(r#","env":[{mark}]"#), ""));
+        assert_eq!(
+            bare,
+            hash_of("", r#""annotations":{"reloader.stakater.com/last-reloaded-from":"x"}"#)
+        );
+        let own = r#"{"name":"OWN","value":"1"}"#;
+        let with_own = hash_of(&format!(r#","env":[{own}]"#), "");
+        assert_ne!(bare, with_own);
+        assert_eq!(with_own, hash_of(&format!(r#","env":[{mark},{own},{mark}]"#), ""));
+        for other in [
+            r#"{"name":"STAKATER_WEB_CONFIGMAP","value":"by hand"}"#,
+            r#"{"name":"X","value":"dc30e0faa89a70dec1033016a2309bbeb9efcbd0"}"#,
+        ] {
+            assert_ne!(with_own, hash_of(&format!(r#","env":[{own},{other}]"#), ""), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_variable_keeps_no_value_but_a_hash() {
+        let read = |value: &str| {
+            let variable: EnvVar = serde_json::from_str(&format!(r#"{{"value":{value},"name":"A"}}"#)).unwrap();
+            variable.marker
+        };
+        assert!(read(r#""dc30e0faa89a70dec1033016a2309bbeb9efcbd0""#).is_some());
+        for other in [
+            r#""secret""#,
+            "null",
+            "1",
+            "-1",
+            "1.5",
+            "true",
+            "[1,[2]]",
+            r#"{"a":{}}"#,
+            "\"\"",
+        ] {
+            assert!(read(other).is_none(), "{other}");
+        }
+    }
 
     #[test]
     fn the_digest_that_afresh_writes_does_not_count() {

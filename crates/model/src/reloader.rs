@@ -1,0 +1,9 @@
+//! Stakater Reloader's conventions, translated into our own words. Facts: Reloader 1.4.21 at 655a2b38.
+
+pub mod container;
+pub mod go;
+pub mod marker;
+pub mod marking;
+pub mod marks;
+pub mod pause;
+pub mod sha1;
