@@ -79,6 +79,7 @@ pub(crate) fn object(data: &[(&str, &str)], at: i64, revision: u64) -> ConfigObj
         content: content(data),
         immutable: false,
         ignored: false,
+        sha1: None,
         created: Some(UnixSeconds(at)),
         written: Some(UnixSeconds(at)),
         revision: Some(Revision(revision)),

@@ -2,11 +2,12 @@
 
 use afresh_model::content::{Content, Entry};
 use afresh_model::object::ConfigObject;
+use afresh_model::reloader::sha1::Sha1;
 use afresh_model::time::{Revision, UnixSeconds};
 
 use crate::sight::{Change, Since, Tracked};
 
-/// Four numbers of eight bytes, two bytes that say what they mean, then the entries.
+/// Four numbers of eight bytes, two bytes that say what they mean, then Reloader's hash if there is one, then the entries.
 const HEAD: usize = 34;
 
 const IMMUTABLE: u8 = 1;
@@ -14,6 +15,7 @@ const IGNORED: u8 = 2;
 const CREATED: u8 = 4;
 const WRITTEN: u8 = 8;
 const REVISION: u8 = 16;
+const SHA1: u8 = 64;
 
 /// See the module's documentation. Four keys take 134 bytes, where a [`Tracked`] takes two allocations of 208.
 #[derive(Debug)]
@@ -42,14 +44,17 @@ impl Kept {
             | flag(object.ignored, IGNORED)
             | flag(object.created.is_some(), CREATED)
             | flag(object.written.is_some(), WRITTEN)
-            | flag(object.revision.is_some(), REVISION);
+            | flag(object.revision.is_some(), REVISION)
+            | flag(object.sha1.is_some(), SHA1);
         let seconds = |time: Option<UnixSeconds>| time.map_or(0, |time| time.0).to_le_bytes();
-        let mut bytes = Vec::with_capacity(HEAD + entries.len() * Entry::BYTES);
+        let hash = object.sha1.as_ref().map_or(&[][..], |hash| hash.bytes());
+        let mut bytes = Vec::with_capacity(HEAD + hash.len() + entries.len() * Entry::BYTES);
         bytes.extend_from_slice(&seconds(object.created));
         bytes.extend_from_slice(&seconds(object.written));
         bytes.extend_from_slice(&object.revision.map_or(0, |revision| revision.0).to_le_bytes());
         bytes.extend_from_slice(&at.to_le_bytes());
         bytes.extend_from_slice(&[flags, since << 4 | change]);
+        bytes.extend_from_slice(hash);
         for entry in entries {
             bytes.extend_from_slice(&entry.to_bytes());
         }
@@ -61,11 +66,17 @@ impl Kept {
         let flags = self.0[32];
         let time = |place, flag| (flags & flag != 0).then(|| UnixSeconds(i64::from_le_bytes(self.number(place))));
         let revision = |place| Revision(u64::from_le_bytes(self.number(place)));
-        let (entries, _) = self.0[HEAD..].as_chunks::<{ Entry::BYTES }>();
+        let rest = &self.0[HEAD..];
+        let (sha1, rest) = match rest.split_first_chunk() {
+            Some((hash, rest)) if flags & SHA1 != 0 => (Some(Sha1::from_bytes(*hash)), rest),
+            _ => (None, rest),
+        };
+        let (entries, _) = rest.as_chunks::<{ Entry::BYTES }>();
         let object = ConfigObject {
             content: Content::new(entries.iter().map(Entry::from_bytes).collect()),
             immutable: flags & IMMUTABLE != 0,
             ignored: flags & IGNORED != 0,
+            sha1,
             created: time(0, CREATED),
             written: time(1, WRITTEN),
             revision: (flags & REVISION != 0).then(|| revision(2)),
@@ -107,12 +118,14 @@ mod tests {
             (created, written) in any::<(Option<i64>, Option<i64>)>(),
             (revision, at) in any::<(Option<u64>, u64)>(),
             (change, since) in (0..3, 0..3),
+            sha1 in any::<Option<[u8; Sha1::BYTES]>>(),
         ) {
             let data: Vec<(&str, &str)> = data.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
             let object = ConfigObject {
                 content: content(&data),
                 immutable,
                 ignored,
+                sha1: sha1.map(Sha1::from_bytes),
                 created: created.map(UnixSeconds),
                 written: written.map(UnixSeconds),
                 revision: revision.map(Revision),

@@ -1,6 +1,7 @@
 //! What is kept of a config object.
 
 use crate::content::Content;
+use crate::reloader::sha1::Sha1;
 use crate::time::{Revision, UnixSeconds};
 use crate::usage::Needs;
 
@@ -13,6 +14,8 @@ pub struct ConfigObject {
     pub immutable: bool,
     /// `afresh.dev/ignore: "true"`, or outside the selector: it never triggers anything.
     pub ignored: bool,
+    /// Reloader's hash of all of it; only where marks of Reloader are kept (`afresh reloader`).
+    pub sha1: Option<Sha1>,
     /// `metadata.creationTimestamp`.
     pub created: Option<UnixSeconds>,
     /// When its data was last written: the newest time among the `managedFields` entries that own data.

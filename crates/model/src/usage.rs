@@ -317,6 +317,7 @@ mod tests {
             content: Content::new(keys.iter().map(|key| entry(key)).collect()),
             immutable: false,
             ignored: false,
+            sha1: None,
             created: None,
             written: None,
             revision: None,

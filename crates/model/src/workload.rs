@@ -10,6 +10,8 @@ use crate::pattern::Pattern;
 use crate::policy::{Place, Policy, Problem, Reload};
 use crate::record::Record;
 use crate::reference::{Reference, references};
+use crate::reloader::marks::{Marks, Stamps};
+use crate::reloader::pause::Pause;
 use crate::template::PodTemplate;
 use crate::time::{Revision, UnixSeconds};
 use crate::usage::{Mode, Use, uses};
@@ -31,8 +33,12 @@ pub struct Workload {
     pub exclude: Box<[Pattern]>,
     /// What it was last brought up to; `None` if it has never been adopted.
     pub record: Option<Box<Record>>,
-    /// Its pod template, less what Afresh writes.
+    /// Its pod template, less `afresh.dev/config`.
     pub template: TemplateHash,
+    /// The marks of Reloader, where they are kept (`afresh reloader`).
+    pub marks: Option<Box<Marks>>,
+    /// Whether it is paused, or to be paused at a roll.
+    pub pause: Option<Box<Pause>>,
     /// `metadata.creationTimestamp`.
     pub created: Option<UnixSeconds>,
     /// `metadata.resourceVersion`.
@@ -95,7 +101,7 @@ pub struct Observed {
     pub annotations: Annotations,
     /// The pod template.
     pub template: PodTemplate,
-    /// Its hash.
+    /// Its hash, as [`crate::template::hash`] makes it.
     pub template_hash: TemplateHash,
     /// `metadata.creationTimestamp`.
     pub created: Option<UnixSeconds>,
@@ -161,7 +167,9 @@ impl Observed {
             include: globs.cloned().collect(),
             exclude: policy.exclude.clone().into(),
             record: record.map(Box::new),
-            template: self.template_hash,
+            template: Stamps::of(&self.template).hash(self.template_hash),
+            marks: None,
+            pause: None,
             created: self.created,
             revision: self.revision,
             selector: self.selector.clone(),

@@ -130,6 +130,7 @@ fn unread() -> ConfigObject {
         content: afresh_model::content::Content::default(),
         immutable: false,
         ignored: true,
+        sha1: None,
         created: None,
         written: None,
         revision: None,

@@ -91,6 +91,7 @@ impl Identity {
             content: Content::new(entries),
             immutable: self.immutable,
             ignored,
+            sha1: None,
             created: self.created,
             written: self.written,
             revision: revision(&self.resource_version),

@@ -78,6 +78,7 @@ fn a_config_map_is_its_name_and_digests() {
         content: Content::new(entries),
         immutable: true,
         ignored: true,
+        sha1: None,
         created: Some("2026-11-21T10:00:00Z".parse().unwrap()),
         written: Some("2026-11-21T10:00:05Z".parse().unwrap()),
         revision: Some(Revision(42)),
