@@ -1,4 +1,4 @@
-//! `/metrics`, `/livez`, `/readyz` and `/state` over plain HTTP.
+//! `/metrics`, `/livez` (also as `/live`), `/readyz` and `/state` over plain HTTP.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -95,7 +95,8 @@ async fn connection(stream: TcpStream, ask: mpsc::Sender<Asked>) {
 
 async fn respond(request: &Request<Incoming>, ask: &mpsc::Sender<Asked>) -> Response<Full<Bytes>> {
     let (question, content_type) = match request.uri().path() {
-        "/livez" => (Question::Live, "text/plain"),
+        // `/live` is what probes of Reloader ask for.
+        "/livez" | "/live" => (Question::Live, "text/plain"),
         "/readyz" => (Question::Ready, "text/plain"),
         "/metrics" => (
             Question::Metrics,

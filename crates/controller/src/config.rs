@@ -9,6 +9,8 @@ use afresh_k8s::client::RequestCounts;
 use afresh_model::name::{Name, WorkloadKind};
 use afresh_model::policy::Reload;
 
+use crate::reloader::{Alerts, Endpoint, MetaInfo};
+
 /// Everything there is to choose about a controller.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -22,6 +24,8 @@ pub struct Config {
     pub selector: Option<String>,
     /// What counts for workloads whose annotations say nothing.
     pub default_reload: Reload,
+    /// What `afresh reloader` does as Reloader did; `None` is `afresh controller`.
+    pub reloader: Option<Reloader>,
     /// The kinds of workload to keep current.
     pub kinds: BTreeSet<WorkloadKind>,
     /// Decide and report, write nothing.
@@ -57,6 +61,23 @@ pub struct Config {
     pub wall: Option<Duration>,
 }
 
+/// What is done as Reloader does it: marks, lifecycle, and what is told to whom.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reloader {
+    /// An object that appears counts as changed.
+    pub on_create: bool,
+    /// An object that vanishes counts as changed.
+    pub on_delete: bool,
+    /// POST here instead of ever reloading.
+    pub webhook_url: Option<Endpoint>,
+    /// Who is told of reloads.
+    pub alerts: Option<Alerts>,
+    /// What to write into `reloader-meta-info`; `None` writes none.
+    pub meta_info: Option<MetaInfo>,
+    /// Whether reloads are counted by namespace too.
+    pub count_by_namespace: bool,
+}
+
 /// A Secret by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretName {
@@ -87,6 +108,7 @@ impl Config {
             exclude_namespaces: BTreeSet::new(),
             selector: None,
             default_reload: Reload::Off,
+            reloader: None,
             kinds: WorkloadKind::ALL.into(),
             dry_run: false,
             settle: Duration::from_millis(200),

@@ -20,6 +20,7 @@ mod herald;
 mod leader;
 mod limit;
 mod reconcile;
+pub mod reloader;
 mod report;
 mod run;
 mod scope;

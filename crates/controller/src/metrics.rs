@@ -111,7 +111,8 @@ impl Metrics {
     /// Registers all of them.
     #[must_use]
     pub fn new(version: &str) -> Self {
-        let mut registry = Registry::with_prefix("afresh");
+        let mut root = Registry::default();
+        let registry = root.sub_registry_with_prefix("afresh");
         let metrics = Self {
             registry: Registry::default(),
             actions: Family::default(),
@@ -138,10 +139,18 @@ impl Metrics {
             "The running version",
             Info::new(vec![("version", version.to_owned())]),
         );
-        metrics.register_actions(&mut registry);
-        metrics.register_gauges(&mut registry);
-        metrics.register_watches(&mut registry);
-        Self { registry, ..metrics }
+        metrics.register_actions(registry);
+        metrics.register_gauges(registry);
+        metrics.register_watches(registry);
+        Self {
+            registry: root,
+            ..metrics
+        }
+    }
+
+    /// Where others may register theirs.
+    pub(crate) const fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
     }
 
     fn register_actions(&self, to: &mut Registry) {

@@ -24,6 +24,7 @@ use crate::feed::{Fact, Key, Thing, Watch};
 use crate::herald;
 use crate::leader::Term;
 use crate::metrics::{ByReason, Metrics};
+use crate::reloader::Compat;
 use crate::scope::Namespaces;
 use crate::state::kind_word;
 
@@ -41,6 +42,8 @@ pub(crate) struct Controller {
     pub(crate) default_reload: Reload,
     pub(crate) identity: String,
     pub(crate) requests: RequestCounts,
+    /// Only in `afresh reloader`.
+    pub(crate) compat: Option<Compat>,
 }
 
 impl Controller {
@@ -95,7 +98,12 @@ impl Controller {
     fn is(&mut self, thing: Thing, sight: Sight) {
         let now = self.clock.now();
         match thing {
-            Thing::Object(key, object, problem) => self.engine.apply_object(&key, object, problem, sight, now),
+            Thing::Object(key, object, problem) => {
+                if let Some(compat) = &mut self.compat {
+                    compat.object(&self.engine, &key, &object);
+                }
+                self.engine.apply_object(&key, object, problem, sight, now);
+            }
             Thing::Workload(lean) => {
                 let LeanWorkload { key, observed, .. } = *lean;
                 self.workload(key, &observed, self.default_reload, sight);
@@ -109,6 +117,7 @@ impl Controller {
             Thing::Namespace(name) if sight == Sight::Listed => self.namespaces.listed(name),
             Thing::Namespace(name) => {
                 self.namespaces.entered(name);
+                self.compat.iter().for_each(|compat| compat.namespace(true));
                 self.engine.set_scope(self.namespaces.scope(), now);
             }
         }
@@ -126,10 +135,16 @@ impl Controller {
     fn gone(&mut self, key: &Key) {
         let now = self.clock.now();
         match key {
-            Key::Object(key) => self.engine.delete_object(key, now),
+            Key::Object(key) => {
+                if let Some(compat) = &mut self.compat {
+                    compat.object_gone(&self.engine, key);
+                }
+                self.engine.delete_object(key, now);
+            }
             Key::Workload(key) => self.engine.delete_workload(key, now),
             Key::Namespace(name) => {
                 self.namespaces.left(name);
+                self.compat.iter().for_each(|compat| compat.namespace(false));
                 self.engine.set_scope(self.namespaces.scope(), now);
             }
         }
@@ -148,8 +163,14 @@ impl Controller {
     /// Stops acting when the term has run out.
     pub(crate) fn keep_term(&mut self) {
         let now = self.clock.now();
-        self.engine
-            .lead(self.term.until().is_some_and(|until| now.mono < until), now);
+        let (led, leads) = (
+            self.engine.leads(),
+            self.term.until().is_some_and(|until| now.mono < until),
+        );
+        self.engine.lead(leads, now);
+        if let Some(compat) = self.compat.as_mut().filter(|_| leads && !led) {
+            compat.lead();
+        }
     }
 
     /// Begins every action that is due.
@@ -178,6 +199,7 @@ impl Controller {
                 .latency_seconds
                 .observe(self.clock.millis().since(since).as_secs_f64());
         }
+        self.compat.iter().for_each(|compat| compat.finished(&done));
         let (workload, action, took_ms) = (&done.key, done.word, done.took.as_millis());
         match &done.outcome {
             Outcome::Failed { message, .. } => tracing::warn!(%workload, action, took_ms, "failed: {message}"),
@@ -205,8 +227,12 @@ impl Controller {
         if notice.reason.is_warning() {
             tracing::warn!(subject = %notice.subject, reason, "{}", notice.note);
         }
+        let event = match &self.compat {
+            Some(compat) => compat.tell(notice, self.actor.dry_run),
+            None => herald::event(notice),
+        };
         if !self.actor.dry_run {
-            self.recorder.publish(herald::event(notice));
+            self.recorder.publish(event);
         }
     }
 }

@@ -75,6 +75,7 @@ impl Controller {
     }
 
     fn refresh_gauges(&self) {
+        self.compat.iter().for_each(|compat| compat.refresh(&self.engine));
         let (metrics, index) = (&self.metrics, self.engine.index());
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.leader.set(self.engine.leads().into());

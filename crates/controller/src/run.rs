@@ -9,11 +9,12 @@ use afresh_engine::Engine;
 use afresh_engine::engine::Settings;
 use afresh_engine::plan::Context;
 use afresh_k8s::digest_key::{self, InstallationKey, KeyError};
-use afresh_k8s::event::{Recorder, recorder};
+use afresh_k8s::event::{EventTask, Recorder, recorder};
 use afresh_k8s::lease::LeaseClient;
 use afresh_k8s::write::Writer;
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, FuturesUnordered};
-use futures::{StreamExt as _, future};
+use futures::{FutureExt as _, StreamExt as _, future};
 use kube::Client;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc};
@@ -28,6 +29,7 @@ use crate::leader::{self, Term};
 use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::reconcile::Controller;
+use crate::reloader;
 use crate::scope::Namespaces;
 
 /// Facts taken in before the other branches have their turn: a list of thousands must not starve a lease.
@@ -83,8 +85,8 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
     let (mut feed, watches) = feed::start(&client, &config, &key.key);
     let mut terms = terms(&client, &config, clock);
     let (recorder, events) = recorder(Writer::new(client.clone()), &config.identity);
-    let mut events = pin!(events.run());
     let mut controller = controller(client.clone(), &config, &key, clock, watches, recorder);
+    let mut aside = aside(&client, &config, events, &mut controller, clock);
     loop {
         let alarm = controller.alarm();
         // In order: the lease before everything that takes time, and the feed, which can go on for long, last.
@@ -93,7 +95,7 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
             () = &mut shutdown => break,
             Some(term) = terms.next() => controller.lead(term),
             never = &mut admin => match never {},
-            () = &mut events => return Ok(()), // only when its recorder is gone, and we hold that
+            () = &mut aside => return Ok(()), // only when its recorder is gone, and we hold that
             Some((question, reply)) = questions.recv() => {
                 let _ = reply.send(controller.answer(question));
             }
@@ -102,7 +104,7 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
             Some((watch, fact)) = feed.next() => {
                 controller.learn(watch, fact);
                 for _ in 0..BATCH {
-                    match future::FutureExt::now_or_never(feed.next()) {
+                    match feed.next().now_or_never() {
                         Some(Some((watch, fact))) => controller.learn(watch, fact),
                         _ => break,
                     }
@@ -113,7 +115,7 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
         controller.begin_actions();
     }
     drop(terms);
-    end(&client, &config, controller, events).await;
+    end(&client, &config, controller, aside).await;
     Ok(())
 }
 
@@ -164,7 +166,25 @@ fn controller(
         default_reload: config.default_reload,
         identity: config.identity.clone(),
         requests: config.requests.clone(),
+        compat: None,
     }
+}
+
+/// What is sent aside, so that no action waits for it: the Events, and what `afresh reloader` tells.
+fn aside(
+    client: &Client,
+    config: &Config,
+    events: EventTask,
+    controller: &mut Controller,
+    clock: Clock,
+) -> BoxFuture<'static, ()> {
+    let Some(reloader) = &config.reloader else {
+        return events.run().boxed();
+    };
+    let writer = Writer::new(client.clone());
+    let (compat, told) = reloader::start(reloader, controller.metrics.registry(), writer, clock);
+    controller.compat = Some(compat);
+    future::join(events.run(), told).map(drop).boxed()
 }
 
 fn terms(client: &Client, config: &Config, clock: Clock) -> BoxStream<'static, Term> {
@@ -216,7 +236,7 @@ async fn answer_while_starting(questions: &mut mpsc::Receiver<Asked>) {
     }
 }
 
-async fn end(client: &Client, config: &Config, mut controller: Controller, events: impl Future<Output = ()>) {
+async fn end(client: &Client, config: &Config, mut controller: Controller, aside: BoxFuture<'static, ()>) {
     tracing::info!(under_way = controller.actions.len(), "stopping");
     let drained = timeout(DRAIN, async {
         while let Some(done) = controller.actions.next().await {
@@ -230,9 +250,9 @@ async fn end(client: &Client, config: &Config, mut controller: Controller, event
             "actions did not end in time; the next leader does them again"
         );
     }
-    drop(controller); // its recorder too, so that the Events come to an end
-    if timeout(FAREWELL, events).await.is_err() {
-        tracing::warn!("the last Events could not be sent in time");
+    drop(controller); // its recorder too, so that the Events and alerts come to an end
+    if timeout(FAREWELL, aside).await.is_err() {
+        tracing::warn!("the last Events and alerts could not be sent in time");
     }
     let Some(leader) = config.leader.as_ref().filter(|_| !config.dry_run) else {
         return;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use afresh_model::digest::Digest;
-use afresh_model::name::{ConfigKey, WorkloadKey};
+use afresh_model::name::{ConfigKey, ConfigRef, WorkloadKey};
 
 use crate::plan::{Delta, Finding, News};
 
@@ -76,6 +76,8 @@ pub struct Notice {
     pub subject: Subject,
     /// Why.
     pub reason: Reason,
+    /// The config objects that led to it, where it tells of a roll.
+    pub objects: Box<[ConfigRef]>,
     /// In words, for a person.
     pub note: String,
 }

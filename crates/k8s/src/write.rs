@@ -1,5 +1,6 @@
 //! Calls that act, and the reads that go with them. Each has a deadline; nothing is retried here.
 
+mod config_map;
 mod error;
 
 use std::time::Duration;

@@ -12,6 +12,7 @@ impl Engine {
                 self.notices.push(Notice {
                     subject: Subject::Object(key.clone()),
                     reason: Reason::InvalidAnnotation,
+                    objects: Box::default(),
                     note,
                 });
                 self.object_problems.insert(key.clone(), problem);
@@ -31,6 +32,7 @@ impl Engine {
             self.notices.push(Notice {
                 subject: Subject::Workload(key.clone(), uid.into()),
                 reason: Reason::InvalidAnnotation,
+                objects: Box::default(),
                 note: problem.to_string(),
             });
         }
@@ -104,7 +106,9 @@ impl Engine {
             News::Roll(delta) => Some(*delta),
             _ => None,
         });
-        self.tell(id, Reason::Rolled, format!("rolled for {changed}"));
+        let rolled = findings.iter().filter(|finding| matches!(finding.news, News::Roll(_)));
+        let objects = rolled.map(|finding| finding.object.clone()).collect();
+        self.tell_of(id, Reason::Rolled, objects, format!("rolled for {changed}"));
     }
 
     /// Once per content: the touches that follow are only to be sure.
@@ -154,8 +158,17 @@ impl Engine {
     }
 
     fn tell(&mut self, id: WorkloadId, reason: Reason, note: String) {
+        self.tell_of(id, reason, Box::default(), note);
+    }
+
+    fn tell_of(&mut self, id: WorkloadId, reason: Reason, objects: Box<[ConfigRef]>, note: String) {
         let Some(known) = self.index.workload(id) else { return };
         let subject = Subject::Workload(known.key.clone(), known.workload.uid.clone());
-        self.notices.push(Notice { subject, reason, note });
+        self.notices.push(Notice {
+            subject,
+            reason,
+            objects,
+            note,
+        });
     }
 }
