@@ -85,12 +85,11 @@ impl Compat {
             Some(before) => (EventType::Update, before.object.content != object.content),
         };
         self.metrics.event(event, resource(key.kind));
-        if news && !object.ignored {
-            self.changed(engine, key);
-        } else if before.is_some() && !news {
-            self.metrics.skipped(Skipped::NoDataChange);
-        } else if object.ignored {
-            self.metrics.skipped(Skipped::IgnoredOrNotSelected);
+        match (news, object.ignored) {
+            (true, false) => self.changed(engine, key),
+            (true, true) => self.metrics.skipped(Skipped::IgnoredOrNotSelected),
+            (false, _) if before.is_some() => self.metrics.skipped(Skipped::NoDataChange),
+            (false, _) => {}
         }
     }
 

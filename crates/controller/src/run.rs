@@ -64,6 +64,7 @@ pub enum RunError {
 /// Only at the start: see [`RunError`]. Later trouble is logged, counted and retried for ever.
 pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
     let mut shutdown = pin!(shutdown);
+    let config = only_watching_for_a_webhook(config);
     let clock = Clock::start(config.wall);
     let (ask, mut questions) = mpsc::channel::<Asked>(16);
     let mut admin = match config.metrics_addr {
@@ -168,6 +169,18 @@ fn controller(
         requests: config.requests.clone(),
         compat: None,
     }
+}
+
+/// In webhook mode no workload is ever touched: none is even looked at.
+fn only_watching_for_a_webhook(mut config: Config) -> Config {
+    if config
+        .reloader
+        .as_ref()
+        .is_some_and(|reloader| reloader.webhook_url.is_some())
+    {
+        config.kinds.clear();
+    }
+    config
 }
 
 /// What is sent aside, so that no action waits for it: the Events, and what `afresh reloader` tells.

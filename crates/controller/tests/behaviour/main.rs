@@ -3,6 +3,7 @@
 
 mod admin;
 mod annotations;
+mod compat;
 mod leaders;
 mod objects;
 mod races;
