@@ -162,6 +162,7 @@ impl Args {
             exclude_namespaces: scope.exclude_namespace.iter().cloned().collect(),
             selector: scope.selector.clone(),
             default_reload: scope.default_reload,
+            reloader: None,
             kinds: scope.workloads.iter().copied().collect(),
             dry_run: action.dry_run,
             settle: action.settle,
