@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use afresh_engine::engine::{Action, Command, Job, Outcome, Roll};
+use afresh_engine::engine::{Action, Command, Eviction, Job, Outcome, Roll};
 use afresh_engine::evidence::Pods;
 use afresh_engine::time::Millis;
 use afresh_engine::touch::{self, Pod, Touch};
@@ -120,6 +120,7 @@ impl Actor {
             Action::Record(record) => self.patch(command, record_body(record)).await,
             Action::Roll(roll) => self.roll(command, roll).await,
             Action::Touch { selector, files } => self.touch(command, selector, *files).await,
+            Action::Evict { selector, since, .. } => self.evict(command, selector, *since).await,
             Action::LookAtPods { selector } => self.look(command, selector).await,
         };
         result.unwrap_or_else(|error| outcome(&error))
@@ -139,7 +140,9 @@ impl Actor {
         match roll.replace {
             Replace::Template => self.patch(command, roll_body(&roll.record, roll.config)).await,
             // No workload is read as one of these yet.
-            Replace::RestartAt | Replace::Recreate | Replace::Spawn | Replace::Evict => Err(WriteError::Denied(
+            // The record comes first; the pods follow one by one.
+            Replace::Evict => self.patch(command, record_body(&roll.record)).await,
+            Replace::RestartAt | Replace::Recreate | Replace::Spawn => Err(WriteError::Denied(
                 format!("{} is not replaced by {} yet", command.key, roll.replace.word()).into(),
             )),
         }
@@ -236,6 +239,7 @@ fn pretend(action: &Action) -> Outcome {
             touched: 0,
             again: None,
         },
+        Action::Evict { .. } => Outcome::Eviction(Eviction::Done),
         _ => Outcome::Written(None),
     }
 }

@@ -28,6 +28,7 @@ const fn action(reason: Reason) -> &'static str {
         Reason::Touched => "Touch",
         Reason::Failed => "Retry",
         Reason::Flapping => "HoldBack",
-        Reason::Missing | Reason::Unreachable | Reason::InvalidAnnotation | Reason::Unsupported => "Report",
+        Reason::Evicting | Reason::Evicted | Reason::EvictionRefused => "Evict",
+        Reason::Missing | Reason::Unreachable | Reason::InvalidAnnotation => "Report",
     }
 }

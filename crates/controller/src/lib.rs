@@ -15,6 +15,7 @@ pub mod state;
 
 mod act;
 mod clock;
+mod evict;
 mod feed;
 mod herald;
 mod leader;

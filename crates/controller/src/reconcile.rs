@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afresh_engine::Engine;
-use afresh_engine::engine::Outcome;
+use afresh_engine::engine::{Eviction, Outcome};
 use afresh_engine::index::SourceKind;
 use afresh_engine::notice::Notice;
 use afresh_engine::sight::Sight;
@@ -203,6 +203,9 @@ impl Controller {
         let (workload, action, took_ms) = (&done.key, done.word, done.took.as_millis());
         match &done.outcome {
             Outcome::Failed { message, .. } => tracing::warn!(%workload, action, took_ms, "failed: {message}"),
+            Outcome::Eviction(Eviction::Evicted(pod)) => {
+                tracing::info!(%workload, action, result, took_ms, %pod, cause = done.cause);
+            }
             _ if matches!(done.word, "roll" | "touch") => {
                 tracing::info!(%workload, action, result, took_ms, touched = done.touched, cause = done.cause);
             }
@@ -244,6 +247,8 @@ const fn result_word(outcome: &Outcome, dry_run: bool) -> &'static str {
         Outcome::Gone => "gone",
         Outcome::Abandoned => "abandoned",
         Outcome::Written(_) | Outcome::Touched { .. } if dry_run => "dry-run",
-        Outcome::Written(_) | Outcome::Touched { .. } | Outcome::Pods(_) => "ok",
+        Outcome::Eviction(Eviction::Refused { .. }) => "refused",
+        Outcome::Eviction(Eviction::Waits) => "waits",
+        Outcome::Written(_) | Outcome::Touched { .. } | Outcome::Pods(_) | Outcome::Eviction(_) => "ok",
     }
 }

@@ -25,6 +25,8 @@ pub enum Why {
     Flapping,
     /// Its pods are to be touched again.
     TouchAgain,
+    /// Its pods are being evicted, and are to be looked at again.
+    Evicting,
 }
 
 /// What a workload waits for.

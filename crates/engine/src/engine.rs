@@ -7,9 +7,8 @@ use afresh_model::digest::Digest;
 use afresh_model::name::{ConfigKey, ConfigRef, Name, WorkloadKey};
 use afresh_model::object::ConfigObject;
 use afresh_model::policy::Problem;
-use afresh_model::record::{Record, Rolls};
+use afresh_model::record::{Evicting, Record, Rolls};
 use afresh_model::time::UnixSeconds;
-use afresh_model::usage::Mode;
 use afresh_model::workload::{Replace, Rollout, Workload};
 
 use crate::agenda::{Agenda, Waits, Why};
@@ -114,6 +113,15 @@ pub enum Action {
         /// The digest of the files they should hold.
         files: Digest,
     },
+    /// Evict one of the workload's pods, if one is left that is old and the others are ready ([`crate::evict::next`]).
+    Evict {
+        /// The label selector of its pods; empty if it is a pod itself.
+        selector: Box<str>,
+        /// Pods made then or before are old.
+        since: UnixSeconds,
+        /// The digest of what new pods start on.
+        config: Digest,
+    },
     /// Find out how old its pods are.
     LookAtPods {
         /// The label selector of its pods.
@@ -139,7 +147,7 @@ impl Action {
         match self {
             Self::Record(record) => Some(record),
             Self::Roll(roll) => Some(&roll.record),
-            Self::Touch { .. } | Self::LookAtPods { .. } => None,
+            Self::Touch { .. } | Self::Evict { .. } | Self::LookAtPods { .. } => None,
         }
     }
 
@@ -150,6 +158,7 @@ impl Action {
             Self::Record(_) => "record",
             Self::Roll(..) => "roll",
             Self::Touch { .. } => "touch",
+            Self::Evict { .. } => "evict",
             Self::LookAtPods { .. } => "look",
         }
     }
@@ -169,6 +178,8 @@ pub enum Outcome {
         /// When the next pass is due; `None` if all pods can be taken as fresh.
         again: Option<UnixSeconds>,
     },
+    /// A look at the pods, to evict one of them, ended.
+    Eviction(Eviction),
     /// The workload is not there any more.
     Gone,
     /// It did not work and is to be tried again.
@@ -184,6 +195,26 @@ pub enum Outcome {
     Abandoned,
 }
 
+/// What one look at the pods, to evict one of them, came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Eviction {
+    /// No pod is left that is old.
+    Done,
+    /// This pod goes.
+    Evicted(Name),
+    /// First others have to become ready.
+    Waits,
+    /// Not now, says the API server: mostly for a PodDisruptionBudget.
+    Refused {
+        /// The pod.
+        pod: Name,
+        /// What the server asked us to wait.
+        after: Duration,
+        /// For a person.
+        message: String,
+    },
+}
+
 /// What is known of a workload beside the index.
 #[derive(Debug, Default)]
 struct Slot {
@@ -192,6 +223,7 @@ struct Slot {
     failures: u32,
     pods: Option<Pods>,
     touch: TouchState,
+    evict: Option<Box<Progress>>,
     told: Told,
 }
 
@@ -225,7 +257,6 @@ struct Told {
     unreachable: bool,
     touched: Option<Digest>,
     flapping: bool,
-    unsupported: bool,
 }
 
 /// See the module's documentation.
@@ -242,6 +273,8 @@ pub struct Engine {
     /// Wait for their turn under `max_rolling`, first come first served.
     held: VecDeque<WorkloadId>,
     turn: Option<Millis>,
+    /// By the UID of a controller that is not known: its Pods that are evicted one by one.
+    owners: BTreeMap<Box<str>, Siblings>,
     unsynced: BTreeSet<Source>,
     leading: bool,
     scope: Scope,
@@ -265,6 +298,7 @@ impl Engine {
             rolling: 0,
             held: VecDeque::new(),
             turn: None,
+            owners: BTreeMap::new(),
             unsynced: sources.into_iter().collect(),
             leading: false,
             scope: Scope::default(),
@@ -498,7 +532,10 @@ impl Engine {
     }
 }
 
+use evicting::{Progress, Siblings};
+
 mod act;
+mod evicting;
 mod tell;
 mod turn;
 

@@ -8,15 +8,22 @@ use afresh_model::time::UnixSeconds;
 pub struct Pods {
     /// When the oldest one that is not going away was created; `None` if there is none.
     pub oldest: Option<UnixSeconds>,
+    /// When the newest one was.
+    pub newest: Option<UnixSeconds>,
 }
 
 impl Pods {
     /// Gathers the creation times of the pods that are not going away.
     #[must_use]
     pub fn of(created: impl IntoIterator<Item = UnixSeconds>) -> Self {
-        Self {
-            oldest: created.into_iter().min(),
-        }
+        let none = Self {
+            oldest: None,
+            newest: None,
+        };
+        created.into_iter().fold(none, |pods, created| Self {
+            oldest: Some(pods.oldest.map_or(created, |oldest| oldest.min(created))),
+            newest: pods.newest.max(Some(created)),
+        })
     }
 
     /// Whether some pod may have started on older content. API times have whole seconds: within the same one the pod

@@ -104,6 +104,7 @@ pub(crate) struct Build {
     pub(crate) revision: u64,
     pub(crate) rollout: Rollout,
     pub(crate) kind: WorkloadKind,
+    pub(crate) owner: Option<String>,
 }
 
 impl Build {
@@ -118,6 +119,7 @@ impl Build {
             revision: 10,
             rollout,
             kind: WorkloadKind::Deployment,
+            owner: None,
         }
     }
 
@@ -179,6 +181,7 @@ impl Build {
                 "app=x".into()
             },
             replace: Replace::Template,
+            owner: self.owner.as_deref().map(Into::into),
             rollout: self.rollout,
         };
         observed.read(self.kind, Reload::Off).workload.expect("opted in")

@@ -9,6 +9,7 @@
 
 pub mod agenda;
 pub mod engine;
+pub mod evict;
 pub mod evidence;
 #[cfg(test)]
 mod fixture;

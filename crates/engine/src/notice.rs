@@ -42,8 +42,12 @@ pub enum Reason {
     Unreachable,
     /// An annotation does not say what its writer meant.
     InvalidAnnotation,
-    /// The workload asks for something that this version cannot do.
-    Unsupported,
+    /// Its pods are being evicted one by one.
+    Evicting,
+    /// They have all been replaced.
+    Evicted,
+    /// A pod may not be evicted now; it is tried again.
+    EvictionRefused,
 }
 
 impl Reason {
@@ -58,14 +62,16 @@ impl Reason {
             Self::Failed => "Failed",
             Self::Unreachable => "Unreachable",
             Self::InvalidAnnotation => "InvalidAnnotation",
-            Self::Unsupported => "Unsupported",
+            Self::Evicting => "Evicting",
+            Self::Evicted => "Evicted",
+            Self::EvictionRefused => "EvictionRefused",
         }
     }
 
     /// Whether the Event is of type Warning.
     #[must_use]
     pub const fn is_warning(self) -> bool {
-        !matches!(self, Self::Rolled | Self::Touched)
+        !matches!(self, Self::Rolled | Self::Touched | Self::Evicting | Self::Evicted)
     }
 }
 

@@ -7,10 +7,10 @@ use afresh_model::content::Content;
 use afresh_model::digest::{Digest, Fingerprint, KeyId};
 use afresh_model::name::{ConfigKind, ConfigRef};
 use afresh_model::object::Lack;
-use afresh_model::record::{Applied, Record};
+use afresh_model::record::Applied;
 use afresh_model::selection::Selection;
 use afresh_model::time::UnixSeconds;
-use afresh_model::usage::{Needs, Use};
+use afresh_model::usage::{Mode, Needs, Use};
 use afresh_model::workload::Workload;
 
 use crate::evidence::Pods;
@@ -60,6 +60,9 @@ pub struct Plan {
     pub applied: Applied,
     /// The digest of the files that its pods should hold, where refreshing them is worth anything.
     pub files: Option<Digest>,
+    /// When the newest change was written that takes new pods, by the API server's clock: pods made later have it.
+    /// `None` where that cannot be told.
+    pub changed: Option<UnixSeconds>,
 }
 
 /// What is to be done about a workload.
@@ -140,13 +143,15 @@ pub fn plan<O: Objects + ?Sized>(view: &View<'_, O>) -> Plan {
             draft.consider(view, &Use::included(object));
         }
     }
-    let verdict = draft.verdict(view.workload.record.as_deref());
+    let verdict = draft.verdict(view.workload);
+    let changed = newest_change(view, &draft.findings);
     let files = (!draft.files.is_empty()).then(|| draft.files.config_digest());
     Plan {
         verdict,
         findings: draft.findings,
         applied: draft.applied,
         files,
+        changed,
     }
 }
 
@@ -222,10 +227,11 @@ impl Draft {
         }
     }
 
-    fn verdict(&self, record: Option<&Record>) -> Verdict {
+    fn verdict(&self, workload: &Workload) -> Verdict {
+        let record = workload.record.as_deref();
         let any = |wanted: fn(&News) -> bool| self.findings.iter().any(|finding| wanted(&finding.news));
         let lacking = any(|news| matches!(news, News::Lacking(_)));
-        if any(|news| matches!(news, News::Roll(_))) {
+        if any(|news| matches!(news, News::Roll(_))) || is_mixed(workload) {
             return if lacking {
                 Verdict::Blocked
             } else {
@@ -245,6 +251,30 @@ impl Draft {
             Verdict::Record
         }
     }
+}
+
+/// Its pods are being evicted one by one, so some run on what is recorded and some on what came then: also where the
+/// content has gone back, only new pods are surely right.
+fn is_mixed(workload: &Workload) -> bool {
+    let under_way = workload.record.as_ref().is_some_and(|record| record.evicting.is_some());
+    under_way && workload.mode != Mode::Touch
+}
+
+fn newest_change<O: Objects + ?Sized>(view: &View<'_, O>, findings: &[Finding]) -> Option<UnixSeconds> {
+    if is_mixed(view.workload) {
+        return None; // what went back meanwhile is no finding
+    }
+    let mut newest = None;
+    for finding in findings {
+        if matches!(finding.news, News::Roll(_) | News::Uncertain) {
+            let tracked = view.objects.get(&finding.object)?;
+            if time_is_silent(view, Some(&tracked)) {
+                return None;
+            }
+            newest = newest.max(Some(tracked.object.written?));
+        }
+    }
+    newest
 }
 
 /// What a change of some keys takes.
@@ -322,6 +352,11 @@ enum Doubt {
 /// this change brings, or brought, have the content already.
 fn covered<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Tracked>) -> Doubt {
     let recorded = view.workload.record.as_ref().and_then(|record| record.template);
+    if view.workload.mode == Mode::Evict {
+        // Whose template it is replaces its pods by rules of its own, or not at all: only their ages tell.
+        let silent = tracked.is_none() || time_is_silent(view, tracked);
+        return if silent { Doubt::Stale } else { look(view, tracked) };
+    }
     if let Some(tracked) = tracked {
         let template = view.sighting.template;
         if tracked.changed.surely_before(template) {

@@ -22,7 +22,7 @@ pub use config::{LeanConfigMap, LeanSecret};
 pub use meta::{KEPT_ANNOTATIONS, Owner};
 pub use namespace::LeanNamespace;
 pub use page::Page;
-pub use pod::{LeanPod, LeanPodMeta, Phase};
+pub use pod::{LeanPod, LeanPodMeta, LeanReplica, Phase};
 pub use undecodable::{DecodeError, Undecodable};
 pub use workload::{LeanDaemonSet, LeanDeployment, LeanStatefulSet, LeanWorkload};
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 pub use error::WriteError;
 
-use crate::lean::{DecodeError, LeanConfigMap, LeanPodMeta, LeanSecret, LeanWorkload, Page, Watched};
+use crate::lean::{DecodeError, LeanConfigMap, LeanPodMeta, LeanReplica, LeanSecret, LeanWorkload, Page, Watched};
 use crate::request::{self, CallError, malformed, unbuildable};
 
 /// The field manager of everything that Afresh writes.
@@ -33,6 +33,8 @@ const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;
 
 /// Objects in a page of a list.
 const PAGE: u32 = 500;
+/// Of whole objects, which may have 20 KB each.
+const WHOLE_PAGE: u32 = 100;
 /// Pages of a list: enough for 100,000 objects, far above what a workload or a namespace has.
 const MAX_PAGES: usize = 200;
 
@@ -115,6 +117,18 @@ impl Writer {
     /// # Errors
     /// See [`WriteError`]. An empty selector is refused: it would find every pod of the namespace.
     pub async fn list_pods(&self, namespace: &Name, selector: &str) -> Result<Vec<LeanPodMeta>, WriteError> {
+        self.list_selected(namespace, selector).await
+    }
+
+    /// The same with whether they are ready, which takes whole pods.
+    ///
+    /// # Errors
+    /// As [`Self::list_pods`].
+    pub async fn list_replicas(&self, namespace: &Name, selector: &str) -> Result<Vec<LeanReplica>, WriteError> {
+        self.list_selected(namespace, selector).await
+    }
+
+    async fn list_selected<K: Watched>(&self, namespace: &Name, selector: &str) -> Result<Vec<K>, WriteError> {
         if selector.is_empty() {
             return Err(WriteError::Denied(
                 "a workload without a selector has no pods of its own".into(),
@@ -138,7 +152,7 @@ impl Writer {
 
     async fn list<K: Watched>(&self, namespace: Option<&Name>, params: ListParams) -> Result<Vec<K>, WriteError> {
         let path = kube::core::Request::new(K::path(namespace));
-        let mut params = params.limit(PAGE);
+        let mut params = params.limit(if K::METADATA_ONLY { PAGE } else { WHOLE_PAGE });
         let mut found = Vec::new();
         for _ in 0..MAX_PAGES {
             let request = if K::METADATA_ONLY {

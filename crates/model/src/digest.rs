@@ -167,6 +167,21 @@ impl Digest {
     }
 }
 
+/// A text that is not a digest.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is not a digest: 32 hexadecimal digits")]
+pub struct DigestError(String);
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        unhex(text)
+            .map(Self)
+            .ok_or_else(|| DigestError(text.chars().take(64).collect()))
+    }
+}
+
 /// What a digest was computed over: which keys, by which way of hashing, with which digest key.
 /// Digests compare only where their bases are equal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

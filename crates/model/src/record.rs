@@ -30,8 +30,19 @@ pub struct Record {
     pub template: Option<TemplateHash>,
     /// The rolls that followed each other closely.
     pub rolls: Rolls,
+    /// The replacement of its pods that is under way by eviction. `applied` is what they ran before it.
+    pub evicting: Option<Box<Evicting>>,
     /// The fingerprints.
     pub applied: Applied,
+}
+
+/// Pods that are being evicted one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evicting {
+    /// The digest of all that the new pods start on ([`Applied::config_digest`]).
+    pub config: Digest,
+    /// Pods made at this time or before are to go: by the API server's clock, as `metadata.creationTimestamp`.
+    pub since: UnixSeconds,
 }
 
 /// The latest rolls of a workload, for the flap breaker.
@@ -152,7 +163,15 @@ struct Wire {
     streak: u32,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "rolledAt")]
     rolled_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    evicting: Option<EvictingWire>,
     objects: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EvictingWire {
+    config: String,
+    since: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
@@ -179,6 +198,12 @@ impl Record {
                 applied.set(&object, fingerprint.parse().map_err(|error| part(&error))?);
             }
         }
+        let evicting = |wire: &EvictingWire| {
+            Ok::<_, RecordError>(Box::new(Evicting {
+                config: wire.config.parse().map_err(|error| part(&error))?,
+                since: time(&wire.since)?,
+            }))
+        };
         Ok(Self {
             uid: wire.uid.into(),
             at: time(&wire.at)?,
@@ -190,6 +215,7 @@ impl Record {
                 streak: wire.streak,
                 last: wire.rolled_at.as_ref().map(time).transpose()?,
             },
+            evicting: wire.evicting.as_ref().map(evicting).transpose()?,
             applied,
         })
     }
@@ -206,6 +232,10 @@ impl std::fmt::Display for Record {
             template: self.template.map(|hash| hash.to_string()),
             streak: self.rolls.streak,
             rolled_at: self.rolls.last.map(|time| time.to_string()),
+            evicting: self.evicting.as_ref().map(|evicting| EvictingWire {
+                config: evicting.config.to_string(),
+                since: evicting.since.to_string(),
+            }),
             objects: self
                 .applied
                 .0
@@ -243,6 +273,7 @@ mod tests {
                 streak: 2,
                 last: Some(UnixSeconds(1_799_999_999)),
             },
+            evicting: None,
             applied,
         }
     }
@@ -262,6 +293,30 @@ mod tests {
     #[test]
     fn a_record_reads_and_writes_the_same() {
         assert_eq!(Record::parse(&record().to_string()).unwrap(), record());
+    }
+
+    #[test]
+    fn an_eviction_under_way_stands_in_the_record() {
+        let evicting = Record {
+            evicting: Some(Box::new(Evicting {
+                config: Digest::of("x", &[]),
+                since: UnixSeconds(1_800_000_000),
+            })),
+            ..record()
+        };
+        let text = evicting.to_string();
+        assert!(
+            text.contains(r#""evicting":{"config":"028f0df5b8596fbcd10c9720b7a4784f","since":"2027-01-15T08:00:00Z"}"#),
+            "{text}"
+        );
+        assert_eq!(Record::parse(&text).unwrap(), evicting);
+        let broken = text.replace("2027-01-15T08:00:00Z\"}", "soon\"}");
+        assert!(
+            Record::parse(&broken)
+                .unwrap_err()
+                .to_string()
+                .starts_with("\"soon\" is not an RFC 3339 time")
+        );
     }
 
     #[test]

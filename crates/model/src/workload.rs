@@ -47,6 +47,8 @@ pub struct Workload {
     pub selector: Box<str>,
     /// By what means its pods are replaced.
     pub replace: Replace,
+    /// The UID of the controller that owns it, where it is a Pod that is evicted.
+    pub owner: Option<Box<str>>,
     /// Whether its own controller is still replacing pods.
     pub rollout: Rollout,
 }
@@ -111,7 +113,9 @@ pub struct Observed {
     pub selector: Box<str>,
     /// By what means its pods are replaced, before its annotations are asked.
     pub replace: Replace,
-    /// From `status`.
+    /// The UID of the controller that owns it, where it is a Pod.
+    pub owner: Option<Box<str>>,
+    /// From `status`; a Pod is complete when it is ready.
     pub rollout: Rollout,
 }
 
@@ -134,7 +138,11 @@ impl Observed {
     pub fn read(&self, kind: WorkloadKind, default: Reload) -> Reading {
         let (policy, mut problems) = Policy::parse(&self.annotations, &self.template.metadata.annotations);
         let reload = policy.reload.unwrap_or(default);
-        let Some(mode) = Mode::of(reload, kind.can_roll()) else {
+        let mode = self.mode(kind, reload).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Mode::of(Reload::Touch, false)
+        });
+        let Some(mode) = mode else {
             return Reading {
                 policy,
                 references: references(&self.template.spec),
@@ -173,7 +181,12 @@ impl Observed {
             created: self.created,
             revision: self.revision,
             selector: self.selector.clone(),
-            replace: self.replace,
+            replace: if mode == Mode::Evict {
+                Replace::Evict
+            } else {
+                self.replace
+            },
+            owner: self.owner.clone().filter(|_| mode == Mode::Evict),
             rollout: self.rollout,
         };
         Reading {
@@ -181,6 +194,25 @@ impl Observed {
             references,
             problems,
             workload: Some(workload),
+        }
+    }
+
+    /// `None` leaves it alone; what cannot be evicted is only touched.
+    fn mode(&self, kind: WorkloadKind, reload: Reload) -> Result<Option<Mode>, Problem> {
+        let problem = |message: &str| Problem {
+            key: annotation::RELOAD,
+            place: Place::Workload,
+            message: message.to_owned(),
+        };
+        match (reload, kind) {
+            (Reload::Evict, WorkloadKind::Pod) if self.owner.is_none() => Err(problem(
+                "evict: no controller owns this Pod, so it would not come back; it is only touched. Let a Deployment make it",
+            )),
+            (Reload::Evict, WorkloadKind::Pod) => Ok(Some(Mode::Evict)),
+            (Reload::Evict, _) if self.selector.is_empty() => Err(problem(
+                "evict: it has no label selector, so its pods cannot be found; nothing restarts them. Write auto or roll",
+            )),
+            _ => Ok(Mode::of(reload, kind.can_roll())),
         }
     }
 

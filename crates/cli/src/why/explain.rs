@@ -6,6 +6,7 @@ use afresh_engine::plan::{Plan, Verdict as Planned};
 use afresh_engine::touch::Touched;
 use afresh_model::annotation::{APPLIED, EXCLUDE, HOT, INCLUDE, RELOAD, SETTLE};
 use afresh_model::digest::Digest;
+use afresh_model::name::WorkloadKind;
 use afresh_model::pattern::Pattern;
 use afresh_model::policy::{Hot, Reload};
 use afresh_model::record::Record;
@@ -43,6 +44,8 @@ pub(crate) fn explain(facts: &Facts) -> Explanation {
         policy,
         record: workload.and_then(|workload| workload.record.as_deref()).map(record),
         rollout: match facts.observed.rollout {
+            // A Pod that is not ready has nobody who replaces it.
+            _ if facts.key.kind == WorkloadKind::Pod => RolloutView::Complete,
             Rollout::Complete => RolloutView::Complete,
             Rollout::InProgress => RolloutView::InProgress,
             Rollout::Failed => RolloutView::Failed,
@@ -183,6 +186,7 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
     }
     match workload.rollout {
         Rollout::Complete => {}
+        Rollout::InProgress if facts.key.kind == WorkloadKind::Pod => {}
         Rollout::InProgress => notes.push("its own controller is replacing pods right now".to_owned()),
         Rollout::Failed => notes.push("its last rollout failed: its own controller has given up waiting".to_owned()),
     }

@@ -59,6 +59,8 @@ pub(crate) enum Verdict {
     Touch,
     /// Its pods would be replaced.
     Roll,
+    /// Its pods would be, or are being, evicted one by one.
+    Evict,
     /// Its pods would be replaced, but not yet.
     Held,
     /// Its pods would be replaced, but new ones could not start.

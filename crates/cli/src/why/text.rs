@@ -57,7 +57,7 @@ impl Page {
         let style = match told.verdict {
             Verdict::Current | Verdict::Adopt | Verdict::Record => GOOD,
             Verdict::LeftAlone | Verdict::Unused => DIM,
-            Verdict::Touch | Verdict::Roll | Verdict::Held => BUSY,
+            Verdict::Touch | Verdict::Roll | Verdict::Evict | Verdict::Held => BUSY,
             Verdict::Blocked | Verdict::Missing | Verdict::Stale | Verdict::Unknown => BAD,
         };
         let subject = format!("{}/{} in {}", told.kind, told.name, told.namespace);

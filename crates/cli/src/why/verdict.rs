@@ -3,6 +3,7 @@
 use afresh_engine::flap;
 use afresh_engine::plan::{Delta, Finding, News, Plan, Verdict as Planned};
 use afresh_model::annotation::RELOAD;
+use afresh_model::digest::Digest;
 use afresh_model::name::WorkloadKind;
 use afresh_model::object::Lack;
 use afresh_model::policy::Place;
@@ -72,7 +73,7 @@ pub(crate) fn left_alone(facts: &Facts, reading: &Reading, origin: Origin) -> De
 /// What a plan comes to.
 pub(crate) fn decide(facts: &Facts, workload: &Workload, plan: &Plan, objects: &[ObjectView]) -> Decision {
     match plan.verdict {
-        Planned::Roll(_) => roll(facts, workload, plan),
+        Planned::Roll(config) => roll(facts, workload, plan, config),
         Planned::Blocked => blocked(plan),
         Planned::Touch(_) => touch(facts.key.kind, workload, plan),
         Planned::LookAtPods => {
@@ -95,15 +96,22 @@ pub(crate) fn decide(facts: &Facts, workload: &Workload, plan: &Plan, objects: &
     }
 }
 
-fn roll(facts: &Facts, workload: &Workload, plan: &Plan) -> Decision {
+fn roll(facts: &Facts, workload: &Workload, plan: &Plan, config: Digest) -> Decision {
     let because = named(plan, |news| matches!(news, News::Roll(_)));
-    let reason = changes(plan, |news| match news {
-        News::Roll(delta) => Some(*delta),
-        _ => None,
-    });
-    if workload.mode == Mode::Evict {
-        let summary = format!("is held: {reason}, but {RELOAD}: evict is not carried out by this version");
-        return Decision::new(Verdict::Held, summary, because);
+    let reason = match &because[..] {
+        [] => "what it uses went back while its pods were being evicted".to_owned(),
+        _ => changes(plan, |news| match news {
+            News::Roll(delta) => Some(*delta),
+            _ => None,
+        }),
+    };
+    let evicting = workload.record.as_ref().and_then(|record| record.evicting.as_ref());
+    if let Some(evicting) = evicting.filter(|evicting| evicting.config == config) {
+        let summary = format!(
+            "is being brought up to date: its pods of {} and before are evicted one by one, because {reason}",
+            evicting.since
+        );
+        return Decision::new(Verdict::Evict, summary, because);
     }
     let rolls = workload.record.as_ref().map(|record| record.rolls).unwrap_or_default();
     match flap::next_roll(rolls).filter(|&next| next > facts.now) {
@@ -117,6 +125,10 @@ fn roll(facts: &Facts, workload: &Workload, plan: &Plan) -> Decision {
                 not_before: Some(next),
                 ..Decision::new(Verdict::Held, summary, because)
             }
+        }
+        None if workload.mode == Mode::Evict => {
+            let summary = format!("would have its pods evicted one by one now, because {reason}");
+            Decision::new(Verdict::Evict, summary, because)
         }
         None => Decision::new(Verdict::Roll, format!("would roll now, because {reason}"), because),
     }

@@ -33,7 +33,7 @@ async fn may(access: &Access, what: &str, namespace: Option<&str>) -> Result<boo
     Ok(answer["status"]["allowed"] == true)
 }
 
-const GRANTED: [&str; 16] = [
+const GRANTED: [&str; 17] = [
     "list /configmaps",
     "watch /configmaps",
     "list /secrets",
@@ -47,12 +47,13 @@ const GRANTED: [&str; 16] = [
     "get /pods",
     "watch /pods",
     "patch /pods/status",
+    "create /pods/eviction",
     "create events.k8s.io/events",
     "patch events.k8s.io/events",
     "get /secrets",
 ];
 
-const NOT_GRANTED: [&str; 25] = [
+const NOT_GRANTED: [&str; 24] = [
     "create /configmaps",
     "update /configmaps",
     "patch /configmaps",
@@ -68,7 +69,6 @@ const NOT_GRANTED: [&str; 25] = [
     "delete /pods",
     "update /pods/status",
     "create /pods/exec",
-    "create /pods/eviction",
     "create apps/deployments",
     "update apps/deployments",
     "delete apps/deployments",

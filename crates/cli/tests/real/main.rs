@@ -8,6 +8,7 @@
 mod control_plane;
 mod deploy;
 mod disruption;
+mod evictions;
 mod in_pod;
 mod install;
 mod manifests;

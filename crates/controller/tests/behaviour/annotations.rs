@@ -185,17 +185,3 @@ async fn hot_can_name_containers_and_those_that_are_not_named_are_frozen() {
     world.settle().await;
     assert_eq!((world.revision("both"), world.revision("cold")), (1, 2));
 }
-
-#[tokio::test(start_paused = true)]
-async fn evict_is_not_carried_out_yet_and_says_so() {
-    let world = World::start().await;
-    world.configmap("web", json!({"a": "1"}));
-    world.create(annotated(
-        deployment("web", env_from("web")),
-        &[("afresh.dev/reload", "evict")],
-    ));
-    world.settle().await;
-    world.configmap("web", json!({"a": "2"}));
-    world.settle().await;
-    assert_eq!((world.revision("web"), world.told("Unsupported", "web").len()), (1, 1));
-}

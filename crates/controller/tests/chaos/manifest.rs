@@ -38,6 +38,7 @@ pub(crate) fn workload(workload: &Workload, edition: u64) -> Value {
         Mode::Auto => "auto",
         Mode::Roll => "roll",
         Mode::Touch => "touch",
+        Mode::Evict => "evict",
     };
     let mut annotations = json!({"afresh.dev/reload": mode});
     if workload.hot {

@@ -58,6 +58,7 @@ pub(crate) enum Mode {
     Auto,
     Roll,
     Touch,
+    Evict,
 }
 
 /// One way in which a container uses an object.
@@ -134,7 +135,7 @@ impl Workload {
         match (self.kind, self.mode) {
             (Kind::Pod, _) | (_, Mode::Touch) => false,
             (_, Mode::Roll) => true,
-            (_, Mode::Auto) => !(usage.is_live() && self.hot),
+            (_, Mode::Auto | Mode::Evict) => !(usage.is_live() && self.hot),
         }
     }
 

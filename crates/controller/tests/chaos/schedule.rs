@@ -158,7 +158,7 @@ fn workload(draw: &mut Draw, number: u64, objects: &[Object]) -> Workload {
     Workload {
         kind,
         name: format!("w{number}"),
-        mode: draw.pick(&[Mode::Auto, Mode::Auto, Mode::Auto, Mode::Roll, Mode::Touch]),
+        mode: draw.pick(&[Mode::Auto, Mode::Auto, Mode::Auto, Mode::Roll, Mode::Touch, Mode::Evict]),
         hot: draw.percent(50),
         replicas: draw.between(1, 2),
         uses: (0..draw.between(1, 3)).map(|_| usage(draw, objects)).collect(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::manifest::{self, NAMESPACE};
-use crate::model::{Contents, Data, Expected, Kind, ObjectKind, Use, Workload, is_binary};
+use crate::model::{Contents, Data, Expected, Kind, Mode, ObjectKind, Use, Workload, is_binary};
 use crate::replica::Replica;
 use crate::schedule::{Round, Schedule, Step};
 
@@ -30,6 +30,7 @@ struct Member {
     own_revisions: u64,
     /// Rolls up to the beginning of this round, and the owner's changes in it.
     rolls_before: u64,
+    evictions_before: usize,
     disturbed: bool,
     /// It was made anew in this round.
     recreated: bool,
@@ -69,6 +70,7 @@ impl World {
             edition: 0,
             own_revisions: 1,
             rolls_before: 0,
+            evictions_before: 0,
             disturbed: false,
             recreated: false,
             views: Vec::new(),
@@ -135,8 +137,10 @@ impl World {
     pub(crate) fn begin_round(&mut self) {
         for number in 0..self.members.len() {
             let rolls = self.rolls(&self.members[number]);
+            let evictions = self.evictions(&self.members[number]);
             let member = &mut self.members[number];
             member.rolls_before = rolls;
+            member.evictions_before = evictions;
             member.disturbed = false;
             member.recreated = false;
             member.views.clear();
@@ -306,6 +310,10 @@ impl World {
                 expected.most += 1; // before it is adopted, a write of another key of the object cannot be told from one of its own
             }
             let rolls = self.rolls(member) - member.rolls_before;
+            if member.workload.mode == Mode::Evict {
+                self.check_evictions(member, rolls, expected)?;
+                continue;
+            }
             if !expected.holds(rolls) {
                 let name = &member.workload.name;
                 return Err(format!(
@@ -314,6 +322,27 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Pods that are evicted are made by the old template, and none is evicted for nothing.
+    fn check_evictions(&self, member: &Member, rolls: u64, expected: Expected) -> Result<(), String> {
+        let (name, evictions) = (&member.workload.name, self.evictions(member) - member.evictions_before);
+        if rolls > 0 {
+            return Err(format!("the template of {name} was changed {rolls} times"));
+        }
+        if evictions > 0 && expected.most == 0 {
+            return Err(format!("{evictions} pods of {name} were evicted for nothing"));
+        }
+        Ok(())
+    }
+
+    fn evictions(&self, member: &Member) -> usize {
+        let evictions = Filter::verb(Verb::Create).resource("pods").subresource("eviction");
+        let log = self.sandbox.log().find(&evictions);
+        let own = format!("{}-", member.workload.name);
+        log.iter()
+            .filter(|record| record.request.name.starts_with(&own))
+            .count()
     }
 
     /// Every process and file sees the current content.

@@ -57,21 +57,22 @@ impl Engine {
             return None;
         }
         let slot = self.slots.get_mut(id.index())?;
+        let pods = slot.pods.take();
         let view = View {
             workload: &known.workload,
             sighting: known.sighting,
             objects: &self.index.within(&known.key.namespace),
             context: self.settings.context,
-            pods: slot.pods.take(),
+            pods,
         };
         let plan = plan(&view);
         self.tell_plan(id, &plan);
-        let action = self.choose(id, &plan, now)?;
+        let action = self.choose(id, &plan, pods, now)?;
         self.start(id, action, plan)
     }
 
     /// Turns a verdict into an action, or into a reason to wait.
-    fn choose(&mut self, id: WorkloadId, plan: &Plan, now: Now) -> Option<Action> {
+    fn choose(&mut self, id: WorkloadId, plan: &Plan, pods: Option<Pods>, now: Now) -> Option<Action> {
         let known = self.index.workload(id)?;
         let slot = self.slots.get(id.index())?;
         match plan.verdict {
@@ -96,29 +97,17 @@ impl Engine {
             Verdict::LookAtPods => Some(Action::LookAtPods {
                 selector: known.workload.selector.clone(),
             }),
+            Verdict::Roll(config) if known.workload.replace == Replace::Evict => {
+                self.choose_evict(id, plan, config, pods, now)
+            }
             Verdict::Roll(config) => self.choose_roll(id, plan, config, now),
         }
     }
 
     fn choose_roll(&mut self, id: WorkloadId, plan: &Plan, config: Digest, now: Now) -> Option<Action> {
-        let known = self.index.workload(id)?;
-        if known.workload.mode == Mode::Evict {
-            self.tell_unsupported(id);
-            return None;
-        }
-        let rolls = known
-            .workload
-            .record
-            .as_ref()
-            .map_or_else(Rolls::default, |record| record.rolls);
-        if let Some(next) = flap::next_roll(rolls).filter(|&next| next > now.wall) {
-            self.agenda.at(id, now.until(next), Why::Flapping);
-            self.tell_flapping(id, rolls, next);
-            return None;
-        }
-        if !self.may_roll(id, now) {
-            return None;
-        }
+        let record = self.index.workload(id)?.workload.record.as_ref();
+        let rolls = record.map_or_else(Rolls::default, |record| record.rolls);
+        self.may_replace(id, rolls, now)?;
         let known = self.index.workload(id)?;
         Some(Action::Roll(Box::new(Roll {
             record: self.record(known, plan, now, Some(flap::after_roll(rolls, now.wall))),
@@ -127,7 +116,17 @@ impl Engine {
         })))
     }
 
-    fn record(&self, known: &Indexed, plan: &Plan, now: Now, rolls: Option<Rolls>) -> Box<Record> {
+    /// `None` if the workload's pods may not be replaced now; it is then considered again when they may.
+    pub(super) fn may_replace(&mut self, id: WorkloadId, rolls: Rolls, now: Now) -> Option<()> {
+        if let Some(next) = flap::next_roll(rolls).filter(|&next| next > now.wall) {
+            self.agenda.at(id, now.until(next), Why::Flapping);
+            self.tell_flapping(id, rolls, next);
+            return None;
+        }
+        self.may_roll(id, now).then_some(())
+    }
+
+    pub(super) fn record(&self, known: &Indexed, plan: &Plan, now: Now, rolls: Option<Rolls>) -> Box<Record> {
         let old = known
             .workload
             .record
@@ -138,6 +137,7 @@ impl Engine {
             at: now.wall,
             template: Some(known.workload.template),
             rolls: rolls.unwrap_or(old),
+            evicting: None,
             applied: plan.applied.clone(),
         })
     }
@@ -187,6 +187,7 @@ impl Engine {
                 self.agenda.changed(id, now.mono);
             }
             Outcome::Touched { touched, again } => self.touched(id, &run, touched, again, now),
+            Outcome::Eviction(eviction) => self.looked_to_evict(id, &run, eviction, now),
             Outcome::Gone => {}
             Outcome::Failed { after, denied, message } => self.failed(id, &run, after, denied, &message, now),
             Outcome::Abandoned => self.agenda.changed(id, now.mono),
@@ -195,9 +196,12 @@ impl Engine {
 
     fn written(&mut self, id: WorkloadId, run: Running, answer: Option<Box<Workload>>, now: Now) {
         self.slots[id.index()].touch = TouchState::Idle;
-        if matches!(run.action, Action::Roll(..)) {
-            self.tell_rolled(id, &run.findings);
+        match &run.action {
+            Action::Roll(roll) => self.tell_rolled(id, roll.replace, &run.findings),
+            Action::Record(_) => self.tell_evicted(id),
+            _ => {}
         }
+        self.slots[id.index()].evict = None;
         let Some(known) = self.index.workload(id) else { return };
         let (key, mut workload) = (known.key.clone(), known.workload.clone());
         match (answer, run.action) {
@@ -205,7 +209,7 @@ impl Engine {
             // The answer could not be read, or nothing was really written: take the record as it would be.
             (None, Action::Record(record)) => workload.record = Some(record),
             (None, Action::Roll(roll)) => workload.record = Some(roll.record),
-            (None, Action::Touch { .. } | Action::LookAtPods { .. }) => {}
+            (None, Action::Touch { .. } | Action::Evict { .. } | Action::LookAtPods { .. }) => {}
         }
         self.index.apply_workload(key, workload, Sight::Live);
         self.agenda.changed(id, now.mono);
@@ -236,6 +240,9 @@ impl Engine {
         message: &str,
         now: Now,
     ) {
+        if matches!(run.action, Action::Evict { .. }) {
+            self.forgive(id);
+        }
         let slot = &mut self.slots[id.index()];
         slot.failures = slot.failures.saturating_add(1);
         let failures = slot.failures;
@@ -267,7 +274,7 @@ fn believed(action: &Action, outcome: Outcome) -> Outcome {
         return outcome;
     };
     let kept = answer.record.as_ref();
-    if kept.is_some_and(|record| record.applied.contains(&wrote.applied)) {
+    if kept.is_some_and(|record| record.applied.contains(&wrote.applied) && record.evicting == wrote.evicting) {
         return outcome;
     }
     Outcome::Failed {
@@ -301,6 +308,7 @@ fn cause(action: &Action, findings: &[Finding]) -> String {
             _ => None,
         }),
         Action::Touch { .. } => causes(findings, touch_delta),
+        Action::Evict { .. } => "pods that are older than the change go one by one".to_owned(),
         Action::Record(_) => "nothing has to be done but to write it down".to_owned(),
         Action::LookAtPods { .. } => "only the age of its pods tells whether they are current".to_owned(),
     }

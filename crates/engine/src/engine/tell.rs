@@ -98,7 +98,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn tell_rolled(&mut self, id: WorkloadId, findings: &[Finding]) {
+    pub(super) fn tell_rolled(&mut self, id: WorkloadId, replace: Replace, findings: &[Finding]) {
         if let Some(slot) = self.slots.get_mut(id.index()) {
             slot.told.flapping = false;
         }
@@ -108,7 +108,15 @@ impl Engine {
         });
         let rolled = findings.iter().filter(|finding| matches!(finding.news, News::Roll(_)));
         let objects = rolled.map(|finding| finding.object.clone()).collect();
-        self.tell_of(id, Reason::Rolled, objects, format!("rolled for {changed}"));
+        let (reason, note) = match replace {
+            Replace::Evict if changed.is_empty() => (
+                Reason::Evicting,
+                "evicting its pods one by one: content went back".into(),
+            ),
+            Replace::Evict => (Reason::Evicting, format!("evicting its pods one by one for {changed}")),
+            _ => (Reason::Rolled, format!("rolled for {changed}")),
+        };
+        self.tell_of(id, reason, objects, note);
     }
 
     /// Once per content: the touches that follow are only to be sure.
@@ -139,14 +147,21 @@ impl Engine {
         }
     }
 
-    pub(super) fn tell_unsupported(&mut self, id: WorkloadId) {
-        let Some(slot) = self.slots.get_mut(id.index()) else {
-            return;
-        };
-        if !std::mem::replace(&mut slot.told.unsupported, true) {
-            let note = "afresh.dev/reload: evict is not carried out by this version; the pods stay as they are";
-            self.tell(id, Reason::Unsupported, note.to_owned());
+    /// That its pods go, was told; now that they are gone.
+    pub(super) fn tell_evicted(&mut self, id: WorkloadId) {
+        let slot = self.slots.get(id.index());
+        if slot
+            .and_then(|slot| slot.evict.as_ref())
+            .is_some_and(|progress| progress.is_done())
+        {
+            let note = "every pod is newer than the change: the last old one has been replaced";
+            self.tell(id, Reason::Evicted, note.to_owned());
         }
+    }
+
+    pub(super) fn tell_refused(&mut self, id: WorkloadId, pod: &Name, message: &str) {
+        let note = format!("Pod {pod} may not be evicted now: {message}; it is tried again until it may");
+        self.tell(id, Reason::EvictionRefused, note);
     }
 
     pub(super) fn tell_failed(&mut self, id: WorkloadId, action: &Action, message: &str) {

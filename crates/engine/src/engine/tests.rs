@@ -734,3 +734,5 @@ fn content_that_goes_back_is_a_new_template_and_a_repeated_try_is_the_same() {
     digests.dedup();
     assert_eq!(digests.len(), 3);
 }
+
+mod evicting;

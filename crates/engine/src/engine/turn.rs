@@ -40,7 +40,7 @@ impl Engine {
             .workloads()
             .filter(|&(id, _)| self.is_rolling(id, wall))
             .count();
-        begun + self.rolling
+        begun + self.rolling + self.owners_short(wall)
     }
 
     fn free(&self, now: Now) -> usize {
@@ -49,15 +49,13 @@ impl Engine {
 
     fn is_rolling(&self, id: WorkloadId, wall: UnixSeconds) -> bool {
         self.index.workload(id).is_some_and(|known| {
-            let rolls = known
-                .workload
-                .record
-                .as_ref()
-                .map_or_else(Rolls::default, |record| record.rolls);
+            let record = known.workload.record.as_ref();
+            let rolls = record.map_or_else(Rolls::default, |record| record.rolls);
+            let evicting = record.is_some_and(|record| record.evicting.is_some());
             let recent = rolls
                 .last
                 .is_some_and(|last| wall.since(last) < self.settings.rollout_timeout.as_secs());
-            recent && known.workload.rollout == Rollout::InProgress
+            recent && (known.workload.rollout == Rollout::InProgress || evicting)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use afresh_model::record::Rolls;
+use afresh_model::record::{Record, Rolls};
 use afresh_model::time::Revision;
 use serde_json::json;
 
@@ -79,6 +79,7 @@ fn record(build: &Build, world: &World) -> Record {
         at: UnixSeconds(5_000),
         template: Some(workload.template),
         rolls: Rolls::default(),
+        evicting: None,
         applied: settled.applied,
     }
 }
@@ -214,26 +215,17 @@ fn a_change_between_creation_and_adoption_while_nothing_ran_is_found_by_the_age_
     let verdict = |pods| decide(&workload, Sight::Listed, &world, pods).verdict;
     assert_eq!(verdict(None), Verdict::LookAtPods);
     assert!(matches!(
-        verdict(Some(Pods {
-            oldest: Some(UnixSeconds(2_001))
-        })),
+        verdict(Some(Pods::of([UnixSeconds(2_001)]))),
         Verdict::Roll(_)
     ));
-    assert_eq!(
-        verdict(Some(Pods {
-            oldest: Some(UnixSeconds(written + 1))
-        })),
-        Verdict::Record
-    );
-    assert_eq!(verdict(Some(Pods { oldest: None })), Verdict::Record);
+    assert_eq!(verdict(Some(Pods::of([UnixSeconds(written + 1)]))), Verdict::Record);
+    assert_eq!(verdict(Some(Pods::of([]))), Verdict::Record);
 }
 
 #[test]
 fn a_change_between_creation_and_adoption_under_our_eyes_is_found_by_its_revision() {
     let workload = Build::env().created(6_000).at(50).done();
-    let pods = Some(Pods {
-        oldest: Some(UnixSeconds(6_000)),
-    });
+    let pods = Some(Pods::of([UnixSeconds(6_000)]));
     let later = world(&[("configmap/web", changed(&[("a", "2")], 51, 6_000))]);
     assert_eq!(
         decide(&workload, Sight::Live, &later, None).verdict,
@@ -433,17 +425,10 @@ fn somebody_elses_rollout_while_nothing_ran_is_judged_by_the_age_of_the_pods() {
     let verdict = |pods| decide(&workload, Sight::Listed, &now, pods).verdict;
     assert_eq!(verdict(None), Verdict::LookAtPods);
     assert!(matches!(
-        verdict(Some(Pods {
-            oldest: Some(UnixSeconds(7_000))
-        })),
+        verdict(Some(Pods::of([UnixSeconds(7_000)]))),
         Verdict::Roll(_)
     ));
-    assert_eq!(
-        verdict(Some(Pods {
-            oldest: Some(UnixSeconds(7_001))
-        })),
-        Verdict::Record
-    );
+    assert_eq!(verdict(Some(Pods::of([UnixSeconds(7_001)]))), Verdict::Record);
 }
 
 #[test]

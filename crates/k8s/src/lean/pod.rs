@@ -19,7 +19,7 @@ use super::workload::LeanWorkload;
 pub struct LeanPod {
     /// Which one.
     pub key: WorkloadKey,
-    /// What the model reads; its selector is empty and it is never mid-rollout.
+    /// What the model reads; its selector is empty, and its rollout is complete when it is ready.
     pub observed: Observed,
     /// The controller that owns it.
     pub owner: Option<Owner>,
@@ -80,6 +80,32 @@ struct Wire<'a> {
 struct Status {
     #[serde(deserialize_with = "null_is_default")]
     phase: Box<str>,
+    #[serde(deserialize_with = "null_is_default")]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type", deserialize_with = "null_is_default")]
+    kind: Box<str>,
+    #[serde(deserialize_with = "null_is_default")]
+    status: Box<str>,
+}
+
+impl Status {
+    fn ready(&self) -> bool {
+        let is = |condition: &Condition| &*condition.kind == "Ready" && &*condition.status == "True";
+        self.conditions.iter().any(is)
+    }
+
+    fn rollout(&self) -> Rollout {
+        if self.ready() {
+            Rollout::Complete
+        } else {
+            Rollout::InProgress
+        }
+    }
 }
 
 impl Watched for LeanPod {
@@ -104,7 +130,8 @@ impl Watched for LeanPod {
             revision: revision(&wire.metadata.resource_version),
             selector: Box::default(),
             replace: Replace::Template,
-            rollout: Rollout::Complete,
+            owner: wire.metadata.owner_references.0.as_ref().map(|owner| owner.uid.clone()),
+            rollout: wire.status.rollout(),
         };
         Ok(Self {
             key: WorkloadKey {
@@ -131,6 +158,7 @@ impl From<LeanPod> for LeanWorkload {
             key: pod.key,
             observed: pod.observed,
             generation: 0,
+            replicas: None,
             resource_version: pod.resource_version,
         }
     }
@@ -188,5 +216,39 @@ impl Watched for LeanPodMeta {
 
     fn resource_version(&self) -> &str {
         &self.resource_version
+    }
+}
+
+/// A Pod by its metadata and whether it is ready, as one of those that are evicted one by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeanReplica {
+    /// Its metadata.
+    pub pod: LeanPodMeta,
+    /// Its condition `Ready` is `True`.
+    pub ready: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct StatusOnly {
+    #[serde(deserialize_with = "null_is_default")]
+    status: Status,
+}
+
+impl Watched for LeanReplica {
+    const KIND: &'static str = "Pod";
+    const GROUP: &'static str = "api/v1";
+    const PLURAL: &'static str = "pods";
+
+    fn decode(json: &str) -> Result<Self, DecodeError> {
+        let StatusOnly { status } = serde_json::from_str(json).map_err(|error| DecodeError::json(&error))?;
+        Ok(Self {
+            pod: LeanPodMeta::decode(json)?,
+            ready: status.ready(),
+        })
+    }
+
+    fn resource_version(&self) -> &str {
+        &self.pod.resource_version
     }
 }

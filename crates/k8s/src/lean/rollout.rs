@@ -59,6 +59,11 @@ fn complete(done: bool) -> Rollout {
 }
 
 impl Status {
+    /// On how many nodes a DaemonSet's pods should be.
+    pub(super) const fn desired(&self) -> i64 {
+        self.desired_number_scheduled
+    }
+
     /// A Deployment's; a paused one counts as complete, because it will not move by itself.
     pub(super) fn deployment(&self, wanted: Wanted) -> Rollout {
         if wanted.paused {

@@ -22,6 +22,8 @@ pub struct LeanWorkload {
     pub observed: Observed,
     /// `metadata.generation`: changes with every change of `spec`; 0 for a Pod.
     pub generation: i64,
+    /// How many pods there should be, where it says so.
+    pub replicas: Option<u64>,
     /// `metadata.resourceVersion`, as it is sent back.
     pub resource_version: Box<str>,
 }
@@ -89,12 +91,14 @@ impl LeanWorkload {
             revision: revision(&wire.metadata.resource_version),
             selector: wire.spec.selector.query()?,
             replace: Replace::Template,
+            owner: None,
             rollout: rollout(kind, &wire.spec, generation, &wire.status),
         };
         Ok(Self {
             key: WorkloadKey { kind, namespace, name },
             observed,
             generation,
+            replicas: replicas(kind, &wire.spec, &wire.status),
             resource_version: wire.metadata.resource_version,
         })
     }
@@ -105,6 +109,16 @@ fn read_template(json: &str) -> Result<PodTemplate, DecodeError> {
     let kept = |key: &String| KEPT_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix));
     template.metadata.annotations.retain(|key, _| kept(key));
     Ok(template)
+}
+
+fn replicas(kind: WorkloadKind, spec: &Spec<'_>, status: &Status) -> Option<u64> {
+    let replicas = match kind {
+        WorkloadKind::DaemonSet => Some(status.desired()),
+        // The API server fills in 1 where nothing is said.
+        WorkloadKind::Deployment | WorkloadKind::StatefulSet => Some(spec.replicas.unwrap_or(1)),
+        WorkloadKind::Pod => None,
+    };
+    replicas.map(|replicas| u64::try_from(replicas).unwrap_or(0))
 }
 
 fn rollout(kind: WorkloadKind, spec: &Spec<'_>, generation: i64, status: &Status) -> Rollout {

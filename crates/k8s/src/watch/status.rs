@@ -20,8 +20,6 @@ pub enum WatchPhase {
     Listing,
     /// Changes are being received.
     Watching,
-    /// Listed, and to be listed again: watching is forbidden.
-    Polling,
 }
 
 /// A watch at one moment.
@@ -138,10 +136,6 @@ impl WatchStatus {
     pub(super) fn watching(&self) {
         let mut state = self.lock();
         state.enter(WatchPhase::Watching);
-    }
-
-    pub(super) fn polling(&self) {
-        self.lock().enter(WatchPhase::Polling);
     }
 
     pub(super) fn restarted(&self) {

@@ -211,6 +211,7 @@ impl Scene {
             at: time(RECORDED),
             template: Some(workload.template),
             rolls: self.rolls,
+            evicting: None,
             applied: facts.plan(&workload).applied,
         };
         let mut annotations = self.annotations.clone();

@@ -384,14 +384,20 @@ fn an_object_that_a_glob_includes_counts() {
 }
 
 #[test]
-fn evict_is_told_as_not_carried_out() {
+fn evict_is_told_in_its_own_words() {
     let scene = Scene::env()
         .with("afresh.dev/reload", "evict")
+        .pods(&[("2026-11-20T10:00:00Z", None)])
         .before(&[map("web", &json!({"a": "1"}))])
         .now(&[new_map("web", &json!({"a": "2"}))]);
     let told = scene.explain();
-    assert_eq!(told.verdict, Verdict::Held);
-    assert!(told.summary.contains("evict is not carried out"), "{}", told.summary);
+    assert_eq!(
+        (told.verdict, &*told.summary),
+        (
+            Verdict::Evict,
+            "would have its pods evicted one by one now, because configmap/web changed"
+        )
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::lean::{
-    LeanConfigMap, LeanDaemonSet, LeanDeployment, LeanNamespace, LeanPod, LeanPodMeta, LeanSecret, LeanStatefulSet,
-    Page, Undecodable, Watched,
+    LeanConfigMap, LeanDaemonSet, LeanDeployment, LeanNamespace, LeanPod, LeanPodMeta, LeanReplica, LeanSecret,
+    LeanStatefulSet, Page, Undecodable, Watched,
 };
 
 /// Field names the decoders look at.
@@ -85,6 +85,7 @@ fn decode_as_everything(text: &str) {
     let _ = LeanDaemonSet::decode(text);
     let _ = LeanPod::decode(text);
     let _ = LeanPodMeta::decode(text);
+    let _ = LeanReplica::decode(text);
     let _ = LeanNamespace::decode(text);
     let _ = Page::<LeanPod>::decode(text.as_bytes());
     if let Err(error) = LeanDeployment::decode(text) {

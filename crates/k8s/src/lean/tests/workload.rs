@@ -1,13 +1,14 @@
 //! Workloads, pods and namespaces.
 
+use afresh_model::name::WorkloadKind;
 use afresh_model::reference::references;
 use afresh_model::workload::Rollout;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::lean::{
-    LeanDaemonSet, LeanDeployment, LeanNamespace, LeanPod, LeanPodMeta, LeanStatefulSet, LeanWorkload, Owner, Phase,
-    Watched,
+    LeanDaemonSet, LeanDeployment, LeanNamespace, LeanPod, LeanPodMeta, LeanReplica, LeanStatefulSet, LeanWorkload,
+    Owner, Phase, Watched,
 };
 
 fn merge(target: &mut Value, patch: &Value) {
@@ -229,8 +230,13 @@ fn a_pod_is_read_as_its_own_template() {
     assert_eq!((seen.phase, seen.deleting), (Phase::Running, false));
     assert_eq!(references(&seen.observed.template.spec).len(), 1);
     assert_eq!(
-        (&*seen.observed.selector, seen.observed.rollout),
-        ("", Rollout::Complete)
+        (
+            &*seen.observed.selector,
+            seen.observed.rollout,
+            seen.observed.owner.as_deref()
+        ),
+        ("", Rollout::InProgress, Some(&*replica_set().uid)),
+        "it is not ready"
     );
     assert_eq!(
         seen.observed.annotations.keys().collect::<Vec<_>>(),
@@ -273,6 +279,35 @@ fn a_pod_by_metadata_is_the_target_of_a_touch() {
     assert_eq!((seen.key.to_string().as_str(), &*seen.uid), ("pod/prod/web-1", "u-2"));
     assert_eq!((seen.touched.as_deref(), seen.deleting), (Some("x"), false));
     assert_eq!((seen.owner, &*seen.resource_version), (Some(replica_set()), "43"));
+}
+
+#[rstest]
+#[case(json!([{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": "True"}]), true)]
+#[case(json!([{"type": "Ready", "status": "False"}]), false)]
+#[case(json!([{"type": "ContainersReady", "status": "True"}]), false)]
+#[case(json!([]), false)]
+#[case(json!(null), false)]
+fn a_pod_is_ready_by_its_condition(#[case] conditions: Value, #[case] ready: bool) {
+    let object = pod(&json!({"status": {"conditions": conditions}}));
+    let seen = LeanReplica::decode(&object).unwrap();
+    assert_eq!(
+        (seen.ready, seen.pod.key.to_string().as_str()),
+        (ready, "pod/prod/web-1")
+    );
+    let complete = LeanPod::decode(&object).unwrap().observed.rollout == Rollout::Complete;
+    assert_eq!(complete, ready);
+}
+
+#[test]
+fn how_many_pods_there_should_be_is_what_the_workload_says() {
+    let replicas = |kind: WorkloadKind, patch: &Value| LeanWorkload::decode(kind, &base(patch)).unwrap().replicas;
+    assert_eq!(replicas(WorkloadKind::Deployment, &json!({})), Some(2));
+    assert_eq!(
+        replicas(WorkloadKind::StatefulSet, &json!({"spec": {"replicas": null}})),
+        Some(1)
+    );
+    let nodes = json!({"spec": {"replicas": null}, "status": {"desiredNumberScheduled": 3}});
+    assert_eq!(replicas(WorkloadKind::DaemonSet, &nodes), Some(3));
 }
 
 #[test]
