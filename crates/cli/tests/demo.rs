@@ -51,7 +51,7 @@ impl Running {
         let child = Arc::new(Mutex::new(child));
         let weak = Arc::downgrade(&child);
         std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_secs(180));
+            std::thread::sleep(Duration::from_secs(600));
             weak.upgrade().map(|child| child.lock().unwrap().kill())
         });
         (Self(child), output)

@@ -35,7 +35,7 @@ async fn why(words: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_afresh"));
     command.arg("why").args(words).kill_on_drop(true);
     command.env_clear().envs(variables.iter().copied());
-    let output = timeout(Duration::from_secs(60), command.output()).await;
+    let output = timeout(Duration::from_secs(240), command.output()).await;
     output.expect("an answer in time").unwrap()
 }
 

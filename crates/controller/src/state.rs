@@ -85,6 +85,7 @@ impl WatchState {
                 WatchPhase::Waiting => "waiting",
                 WatchPhase::Listing => "listing",
                 WatchPhase::Watching => "watching",
+                WatchPhase::Polling => "polling",
             },
             in_phase_seconds: in_phase.as_secs(),
             synced,

@@ -14,6 +14,7 @@
 //! - A change is passed on as soon as its line is there; waiting happens only between two requests.
 //! - Lists are streamed (KEP-3157), so that no page is ever held; where the server refuses or stalls, paged.
 //! - A silent connection is given up after [`Timing::idle`]; opening and listing have deadlines.
+//! - A kind that may be listed and not watched is listed every [`Timing::poll`].
 //! - What cannot be decoded is an event of its own and stops nothing.
 
 mod backoff;

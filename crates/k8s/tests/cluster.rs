@@ -18,7 +18,7 @@ use kube::Client;
 use serde_json::json;
 
 /// Far more than anything here takes; only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 async fn client(access: &Access, counts: &RequestCounts) -> Result<Client> {
     let options = ConnectOptions {

@@ -9,7 +9,7 @@ use afresh_testbed_host::Program;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(240);
 
 const WEB: &str = r#"
 apiVersion: v1

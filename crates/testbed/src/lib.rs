@@ -46,5 +46,6 @@ pub use afresh_testbed_host::skip;
 pub use cluster::{Builder, Cluster, Flavour};
 pub use error::{Error, Result};
 pub use image::{BUSYBOX, Image};
+pub use ports::free as free_ports;
 pub use requests::{Counted, Mark, Request};
 pub use wait::eventually;

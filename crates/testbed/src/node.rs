@@ -27,7 +27,9 @@ const IMPORT_LIMIT: Duration = Duration::from_secs(300);
 /// How long `ctr` tries to connect; its own 10 s are short on a busy machine.
 const CONNECT: &str = "120s";
 
-/// Sockets may not have long paths, and `/run` belongs to the namespaces. Each attempt has a directory of its own in it.
+/// The path of a socket has 107 bytes at most (`unix(7)`), and the kubelet, like containerd, makes some: one below its root
+/// directory has a random number of any length in its name, so that a longer path fails now and then. `/run` is short and
+/// belongs to the namespaces. Each attempt has a directory of its own in it.
 const RUN: &str = "/run/afresh-testbed";
 
 /// Pods get their addresses from here.
@@ -60,11 +62,11 @@ impl Node {
     /// Starts containerd and imports the images that every pod needs.
     pub(crate) async fn prepare(state: &State, parts: &mut Parts) -> Result<Self> {
         let node = Self {
-            kubelet_root: state.data.join("kubelet"),
+            kubelet_root: run(state.number).join("kubelet"),
             images: state.data.join("images"),
-            socket: run(state).join("containerd.sock"),
+            socket: run(state.number).join("containerd.sock"),
         };
-        for directory in [&node.kubelet_root, &node.images, &run(state)] {
+        for directory in [&node.kubelet_root, &node.images, &run(state.number)] {
             fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
         }
         let cni = write_cni(state)?;
@@ -116,6 +118,9 @@ impl Node {
             "enforceNodeAllocatable": [],
             "cgroupRoot": env::var(host::ENV_CGROUP).unwrap_or_default(),
             "failSwapOn": false,
+            // A minute by itself: then a file that a test sees fresh is fresh because of whoever touched the pod, and no clock
+            // has to tell which it was.
+            "syncFrequency": "10m",
             "resolvConf": "",
             "podLogsDir": state.logs.join("pods"),
             "volumePluginDir": state.data.join("kubelet-plugins"),
@@ -152,8 +157,9 @@ impl Node {
     }
 }
 
-fn run(state: &State) -> PathBuf {
-    Path::new(RUN).join(state.number.to_string())
+/// What cluster `number` of this process keeps under short paths.
+fn run(number: u32) -> PathBuf {
+    Path::new(RUN).join(number.to_string())
 }
 
 fn directory_of(program: Program) -> Result<PathBuf> {
@@ -207,7 +213,7 @@ snapshotter = "native"
 runtime_type = "io.containerd.runc.v2"
 "#,
         root = state.data.join("containerd"),
-        run = run(state).join("containerd"),
+        run = run(state.number).join("containerd"),
         pause = image::PAUSE,
         plugins = directory_of(Program::CniBridge)?,
     );
@@ -215,4 +221,15 @@ runtime_type = "io.containerd.runc.v2"
     fs::write(&file, config).map_err(Error::file("write", &file))?;
     let recipe = Recipe::new(Program::Containerd, &state.logs).flag("config", file);
     Ok(recipe.environment("PATH", path_with_packages()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_socket_of_the_kubelet_has_a_path_that_the_kernel_takes() {
+        let longest = run(u32::MAX).join("kubelet/pod-resources").join(u32::MAX.to_string());
+        assert!(longest.as_os_str().len() <= 107, "{}", longest.display());
+    }
 }

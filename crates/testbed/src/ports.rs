@@ -14,7 +14,10 @@ static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
 /// `N` free ports on 127.0.0.1, each another, and none that this process was given before. They were free a moment ago: a
 /// server that cannot bind says so in its log.
-pub(crate) fn free<const N: usize>() -> Result<[u16; N]> {
+///
+/// # Errors
+/// [`Error::NoPort`].
+pub fn free<const N: usize>() -> Result<[u16; N]> {
     let mut ports = [0; N];
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     for port in &mut ports {

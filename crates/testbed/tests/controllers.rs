@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::ListParams};
 
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(300);
 
 #[tokio::test]
 async fn a_deployment_makes_a_replica_set_per_template_and_its_pods_wait_for_a_node() -> Result<()> {

@@ -46,7 +46,7 @@ async fn a_killed_process_leaves_no_component_running() -> Result<()> {
     holder.wait()?;
 
     let gone = async || Ok::<_, anyhow::Error>(processes_of(&directory).is_empty().then_some(()));
-    eventually("the end of every component", Duration::from_secs(30), gone).await?;
+    eventually("the end of every component", Duration::from_secs(120), gone).await?;
     fs::remove_dir_all(&directory)?;
     Ok(())
 }

@@ -15,8 +15,8 @@ use super::script::{Act, Expect, Step};
 use super::stage::{NAMESPACE, Stage};
 use super::summary::{Reactions, Summary};
 
-/// A step that has not come to its end after this has failed.
-const LIMIT: Duration = Duration::from_secs(30);
+/// A step that has not come to its end after this has failed: before the kubelet looks by its own timer, after a minute.
+const LIMIT: Duration = Duration::from_secs(50);
 /// After a step, so long nothing more may happen: several times what Afresh waits for a burst to end.
 const QUIET: Duration = Duration::from_millis(1_000);
 /// While somebody is waited for, pods are looked at so often, so times are right to this.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use afresh_testbed::{Cluster, Mark, eventually};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -13,10 +13,6 @@ use crate::in_pod::{self, replicas};
 use crate::manifests::{config_map, files, projected, secret, sub_path, variables, workload};
 use crate::program::LONG;
 use crate::world::World;
-
-/// By itself the kubelet looks at a volume again 60 to 90 seconds after the last time. What is always there within this
-/// was not its doing.
-const WITHOUT_WAITING: Duration = Duration::from_secs(20);
 
 /// Between two changes whose way is measured.
 const APART: Duration = Duration::from_millis(1200);
@@ -44,7 +40,8 @@ async fn pod_uids(world: &World<'_>, app: &str) -> Result<Vec<String>> {
     Ok(uids)
 }
 
-/// Waits until a file, as its containers see it, says `expected`; how long it took since `written`.
+/// Waits until a file, as its containers see it, says `expected`; how long it took since `written`. The testbed's kubelet
+/// looks at a volume by itself every ten minutes only, so this is not its doing.
 async fn says(file: &PathBuf, expected: &str, written: Instant) -> Result<Duration> {
     let look = async || {
         anyhow::Ok(
@@ -53,9 +50,7 @@ async fn says(file: &PathBuf, expected: &str, written: Instant) -> Result<Durati
                 .then(|| written.elapsed()),
         )
     };
-    let took = eventually(&format!("{expected} in {}", file.display()), LONG, look).await?;
-    ensure!(took < WITHOUT_WAITING, "{took:?}: that was the kubelet's own timer");
-    Ok(took)
+    eventually(&format!("{expected} in {}", file.display()), LONG, look).await
 }
 
 /// Past the capture of output: everyone who runs the tests may see how long things took.
@@ -160,7 +155,7 @@ async fn twenty_pods_see_a_changed_file_at_once() -> Result<()> {
             });
             anyhow::Ok(left.is_empty().then_some(()))
         };
-        eventually("twenty fresh files", WITHOUT_WAITING, all).await?;
+        eventually("twenty fresh files", LONG, all).await?;
         report("a changed object to the files in twenty pods", took);
     }
 

@@ -1,11 +1,11 @@
 //! `afresh controller` as a process of the test.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use afresh_testbed::{Access, eventually};
+use afresh_testbed::{Access, eventually, free_ports};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// How long anything may take before a test has failed.
-pub(crate) const LONG: Duration = Duration::from_secs(120);
+pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 /// A running controller. Dropped, it is killed.
 pub(crate) struct Controller {
@@ -33,7 +33,8 @@ impl Controller {
     }
 
     fn spawn(access: &Access, own_namespace: &str, log: PathBuf, flags: &[&str]) -> Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let [port] = free_ports()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let child = Command::new(env!("CARGO_BIN_EXE_afresh"))
             .arg("controller")
             .arg("--kubeconfig")
@@ -126,7 +127,7 @@ async fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
         let code = head.split(' ').nth(1).context("no status")?.parse()?;
         Ok((code, body.to_owned()))
     };
-    timeout(Duration::from_secs(10), exchange).await?
+    timeout(LONG, exchange).await?
 }
 
 /// The revisions of a ConfigMap and a Secret: see `World::fence`.

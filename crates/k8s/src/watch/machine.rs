@@ -28,6 +28,8 @@ pub(super) struct Machine<K> {
     /// How the next list is fetched; once paged it stays paged.
     initial: InitialList,
     broken_streams: u32,
+    /// The last attempt to watch was forbidden, and that was told.
+    polling: bool,
     not_before: Option<Instant>,
 }
 
@@ -78,6 +80,7 @@ impl<K: Watched> Machine<K> {
             phase: Phase::Start,
             resource_version: String::new(),
             broken_streams: 0,
+            polling: false,
             not_before: None,
         }
     }
@@ -108,6 +111,11 @@ impl<K: Watched> Machine<K> {
                     Some(self.begin())
                 }
                 Err(error) if refuses_streaming(&error) => Some(self.page_from_now_on(&error)),
+                Err(error) if is_denied(&error) => {
+                    // To list may be allowed where to watch is not.
+                    self.initial = InitialList::Paged(InitialList::PAGE);
+                    Some(self.failed(&error))
+                }
                 Err(error) => Some(self.failed(&error)),
             },
             InitialList::Paged(size) => match self.fetch_page(size, "").await {
@@ -278,12 +286,26 @@ impl<K: Watched> Machine<K> {
     async fn resume(&mut self) -> Option<Event<K>> {
         match self.open(false).await {
             Ok(live) => {
+                self.polling = false;
                 self.phase = Phase::Watching(live);
                 self.status.watching();
                 None
             }
+            Err(error) if is_denied(&error) => self.list_again_later(&error),
             Err(error) => Some(self.failed(&error)),
         }
+    }
+
+    /// It may be listed and not watched, as with the rights that Reloader asks for: told once, then listed now and then.
+    fn list_again_later(&mut self, error: &CallError) -> Option<Event<K>> {
+        self.phase = Phase::Start;
+        self.backoff.reset();
+        let wait = self.options.timing.poll;
+        let told = std::mem::replace(&mut self.polling, true);
+        let event = (!told).then(|| self.report(FailureKind::Denied, error, wait));
+        self.pause(wait);
+        self.status.polling();
+        event
     }
 
     async fn watching_step(&mut self) -> Option<Event<K>> {
@@ -442,6 +464,10 @@ fn retry_after(error: &CallError) -> Duration {
 /// Invalid, bad or unknown: how servers answer `sendInitialEvents` that do not have it, or have it switched off.
 fn refuses_streaming(error: &CallError) -> bool {
     matches!(error, CallError::Refused(refusal) if matches!(refusal.code, 400 | 405 | 422 | 501))
+}
+
+fn is_denied(error: &CallError) -> bool {
+    kind_of(error) == FailureKind::Denied
 }
 
 fn kind_of(error: &CallError) -> FailureKind {

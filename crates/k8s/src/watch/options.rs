@@ -48,6 +48,8 @@ pub struct Timing {
     pub idle: Duration,
     /// A watch that lived this long, or brought a change, is sound: the next one is opened at once.
     pub sound: Duration,
+    /// Where a kind may be listed and not watched, it is listed this often.
+    pub poll: Duration,
     /// Two watches are opened at least this far apart, even where the first one was sound.
     pub spacing: Duration,
     /// The first delay after a failure; it doubles each time.
@@ -63,6 +65,7 @@ impl Default for Timing {
             lifetime: Duration::from_secs(290),
             idle: Duration::from_secs(90),
             sound: Duration::from_secs(5),
+            poll: Duration::from_secs(30),
             spacing: Duration::from_millis(200),
             first_delay: Duration::from_millis(250),
             last_delay: Duration::from_secs(15),

@@ -20,6 +20,8 @@ pub enum WatchPhase {
     Listing,
     /// Changes are being received.
     Watching,
+    /// Listed, and to be listed again: watching is forbidden.
+    Polling,
 }
 
 /// A watch at one moment.
@@ -136,6 +138,10 @@ impl WatchStatus {
     pub(super) fn watching(&self) {
         let mut state = self.lock();
         state.enter(WatchPhase::Watching);
+    }
+
+    pub(super) fn polling(&self) {
+        self.lock().enter(WatchPhase::Polling);
     }
 
     pub(super) fn restarted(&self) {

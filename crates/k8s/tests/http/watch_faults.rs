@@ -392,3 +392,51 @@ async fn a_watch_that_worked_long_is_opened_again_at_once_when_it_breaks() {
     );
     assert_eq!(script.seen()[1].at, LONG);
 }
+
+#[rstest]
+#[case::streamed(InitialList::Streaming)]
+#[case::paged(InitialList::Paged(10))]
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_may_be_listed_and_not_watched_is_listed_now_and_then(#[case] initial: InitialList) {
+    let mut lists = 0;
+    let script = Script::new(move |seen| {
+        if seen.is_watch() {
+            return Answer::Json(403, status(403, "Forbidden"));
+        }
+        lists += 1;
+        if lists == 1 {
+            list(&["a"], 5, "")
+        } else {
+            list(&["b"], 9, "")
+        }
+    });
+    let mut watch = watching(&script, initial);
+    let mut seen = words(&mut watch, if initial == InitialList::Streaming { 8 } else { 7 }).await;
+    if initial == InitialList::Streaming {
+        assert_eq!(seen.remove(0), "failed denied");
+    }
+    let first = ["begin", "listed a@5", "synced", "failed denied"];
+    let second = ["begin", "listed b@9", "synced"];
+    assert_eq!(seen, [&first[..], &second[..]].concat(), "told once, listed again");
+    let all = script.seen();
+    let lists: Vec<Duration> = all.iter().filter(|seen| seen.is_list()).map(|seen| seen.at).collect();
+    assert_eq!(lists[1] - lists[0], Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_may_be_watched_after_all_is_watched() {
+    let mut tries = 0;
+    let script = Script::new(move |seen| {
+        if seen.is_list() {
+            return list(&["a"], 5, "");
+        }
+        tries += 1;
+        match tries {
+            1 => Answer::Json(403, status(403, "Forbidden")),
+            _ => Answer::Stream(vec![change("MODIFIED", "a", 6), Step::Open]),
+        }
+    });
+    let mut watch = watching(&script, InitialList::Paged(10));
+    let seen = words(&mut watch, 8).await;
+    assert_eq!(seen[4..], ["begin", "listed a@5", "synced", "applied a@6"]);
+}

@@ -8,7 +8,7 @@ use crate::harness::Method::{Delete, Get, Merge, Post, Put, Strategic};
 use crate::harness::World;
 
 /// The real controllers take a while; this bounds every wait.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) async fn script(w: &mut World) {
     deployment(w).await;

@@ -25,7 +25,7 @@ pub(crate) const KNOWN: &[(&str, &str, &str)] = &[
 ];
 
 /// No answer of these scripts takes longer, watches included.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// A server, a namespace in it, and what it said so far.
 pub(crate) struct World {
@@ -146,9 +146,18 @@ impl World {
         Answer { code, body }
     }
 
-    /// Follows a watch to its end and writes its events down.
-    pub(crate) async fn watch(&mut self, step: &str, path: &str, accept: &str) {
-        let (code, text) = self.send(Method::Get, path, accept, &Value::Null).await;
+    /// Follows watches, all at once, to their ends and writes their events down: steps, paths and `Accept` headers.
+    pub(crate) async fn watch(&mut self, steps: &[(&str, String, &str)]) {
+        let answers = steps
+            .iter()
+            .map(|(_, path, accept)| self.send(Method::Get, path, accept, &Value::Null));
+        let answers = futures::future::join_all(answers).await;
+        for ((step, ..), (code, text)) in steps.iter().zip(answers) {
+            self.watched(step, code, &text);
+        }
+    }
+
+    fn watched(&mut self, step: &str, code: u16, text: &str) {
         let mut events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         // How many bookmarks come, and what typed zero values they bear, is the server's own affair.
         events.retain(|event| event["type"] != "BOOKMARK" || !event["object"]["metadata"]["annotations"].is_null());

@@ -10,7 +10,7 @@ use crate::harness::Method::{Delete, Get, Merge, Post};
 use crate::harness::World;
 
 /// A kubelet backs off for up to two minutes from what is missing; touches bring it back sooner.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(400);
 /// Long enough for a touch to have done what it can, short of the pods' own slow timer.
 const EFFECT: Duration = Duration::from_secs(4);
 
@@ -70,13 +70,14 @@ fn pod() -> Value {
             "volumeMounts": [
                 {"name": "conf", "mountPath": "/conf"}, {"name": "conf", "mountPath": "/sub/k", "subPath": "k"},
                 {"name": "items", "mountPath": "/items"}, {"name": "maybe", "mountPath": "/maybe"},
-                {"name": "all", "mountPath": "/all"},
+                {"name": "all", "mountPath": "/all"}, {"name": "seen", "mountPath": "/seen"},
             ],
         }],
         "volumes": [
             {"name": "conf", "configMap": {"name": "conf"}},
             {"name": "items", "configMap": {"name": "conf", "items": items}},
             {"name": "maybe", "configMap": {"name": "maybe", "optional": true}},
+            {"name": "seen", "secret": {"secretName": "s"}},
             {"name": "all", "projected": {"sources": [
                 {"configMap": {"name": "conf"}}, {"secret": {"name": "s", "items": [{"key": "p", "path": "p"}]}}]}},
         ],
@@ -115,6 +116,13 @@ async fn until(w: &World, what: &str, holds: impl AsyncFn() -> bool) {
         "{}: never: {what}",
         w.namespace
     );
+}
+
+async fn until_says(w: &World, eyes: &Eyes, path: &str, content: &str) {
+    until(w, &format!("{path} says {content}"), async || {
+        eyes.file(w, path).await.as_deref() == Some(content)
+    })
+    .await;
 }
 
 /// Writes down what the container sees.
@@ -162,10 +170,10 @@ async fn change(w: &mut World, eyes: &Eyes) {
     let conf = w.core("configmaps/conf");
     w.send(Merge, &conf, "", &json!({"data": {"k": "2", "l": null, "n": "2"}}))
         .await;
-    until(w, "sees the change", async || {
-        eyes.file(w, "/conf/k").await.as_deref() == Some("2")
-    })
-    .await;
+    // The kubelet writes the volumes of a pod one by one.
+    for path in ["/conf/k", "/items/path/to/k", "/all/k"] {
+        until_says(w, eyes, path, "2").await;
+    }
     look(w, eyes, "the files after a change").await;
     let value = eyes.variable(w, "p", "KEY").await;
     w.note("the environment does not change", json!(value));
@@ -186,19 +194,20 @@ async fn change(w: &mut World, eyes: &Eyes) {
 async fn lose(w: &mut World, eyes: &Eyes) {
     w.send(Merge, &w.core("secrets/s"), "", &json!({"data": {"p": null}}))
         .await;
-    w.send(Merge, &w.core("configmaps/conf"), "", &json!({"data": {"k": "3"}}))
-        .await;
-    until(w, "sees the third", async || {
-        eyes.file(w, "/conf/k").await.as_deref() == Some("3")
+    // The kubelet hears of Secrets and of ConfigMaps by different watches.
+    until(w, "sees that the key is gone", async || {
+        eyes.file(w, "/seen/p").await.is_none()
     })
     .await;
+    w.send(Merge, &w.core("configmaps/conf"), "", &json!({"data": {"k": "3"}}))
+        .await;
+    for path in ["/conf/k", "/items/path/to/k"] {
+        until_says(w, eyes, path, "3").await;
+    }
     look(w, eyes, "a projected volume that lacks a key is frozen as a whole").await;
     w.send(Merge, &w.core("secrets/s"), "", &json!({"stringData": {"p": "again"}}))
         .await;
-    until(w, "the key is back", async || {
-        eyes.file(w, "/all/p").await.as_deref() == Some("again")
-    })
-    .await;
+    until_says(w, eyes, "/all/p", "again").await;
     look(w, eyes, "the key of the projected volume is back").await;
     w.send(Delete, &w.core("configmaps/conf"), "", &Value::Null).await;
     touch(w, "deleted").await;
@@ -210,14 +219,9 @@ async fn lose(w: &mut World, eyes: &Eyes) {
     w.note("and the pod runs on", json!(running));
     let conf = json!({"metadata": {"name": "conf"}, "data": {"k": "4"}});
     w.send(Post, &w.core("configmaps"), "", &conf).await;
-    until(w, "sees the new one", async || {
-        eyes.file(w, "/conf/k").await.as_deref() == Some("4")
-    })
-    .await;
-    until(w, "all of it", async || {
-        eyes.file(w, "/all/k").await.as_deref() == Some("4")
-    })
-    .await;
+    for path in ["/conf/k", "/items/path/to/k", "/all/k"] {
+        until_says(w, eyes, path, "4").await;
+    }
     look(w, eyes, "the files of a ConfigMap that was made anew").await;
 }
 

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use crate::harness::Method::{Delete, Get, Merge, Post};
 use crate::harness::World;
 
+/// Seconds. What a watch begins with is there at once, however busy the machine is; all watches are open at the same time.
+const OPEN: u32 = 8;
+
 const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 pub(crate) async fn script(w: &mut World) {
@@ -39,7 +42,7 @@ pub(crate) async fn script(w: &mut World) {
 }
 
 async fn positions(w: &mut World, maps: &str, before: &str, middle: &str, end: &str) {
-    let watch = format!("{maps}?watch=1&timeoutSeconds=1");
+    let watch = format!("{maps}?watch=1&timeoutSeconds={OPEN}");
     let steps = [
         ("from before", format!("{watch}&resourceVersion={before}"), ""),
         ("from the middle", format!("{watch}&resourceVersion={middle}"), ""),
@@ -59,11 +62,9 @@ async fn positions(w: &mut World, maps: &str, before: &str, middle: &str, end: &
         ("from zero", format!("{watch}&resourceVersion=0"), ""),
         ("too old", format!("{watch}&resourceVersion=1"), ""),
     ];
-    for (step, path, accept) in steps {
-        w.watch(step, &path, accept).await;
-    }
+    w.watch(&steps).await;
     let named = format!(
-        "{}?watch=1&timeoutSeconds=1&resourceVersion={before}",
+        "{}?watch=1&timeoutSeconds={OPEN}&resourceVersion={before}",
         w.core("configmaps/b")
     );
     w.call("under a name nothing is watched", Get, &named, Value::Null)
@@ -75,15 +76,17 @@ async fn positions(w: &mut World, maps: &str, before: &str, middle: &str, end: &
 }
 
 async fn initial(w: &mut World, maps: &str) {
-    let watch = format!("{maps}?watch=1&timeoutSeconds=1");
+    let watch = format!("{maps}?watch=1&timeoutSeconds={OPEN}");
     let initial = format!("{watch}&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true");
-    w.watch("initial events", &initial, "").await;
-    w.watch("initial events of metadata", &initial, PARTIAL).await;
-    w.watch(
-        "initial events of a selection",
-        &format!("{initial}&labelSelector=app%3Dy"),
-        "",
-    )
+    w.watch(&[
+        ("initial events", initial.clone(), ""),
+        ("initial events of metadata", initial.clone(), PARTIAL),
+        (
+            "initial events of a selection",
+            format!("{initial}&labelSelector=app%3Dy"),
+            "",
+        ),
+    ])
     .await;
     let unmatched = format!("{watch}&sendInitialEvents=true");
     w.call("initial events without a match", Get, &unmatched, Value::Null)
