@@ -10,7 +10,7 @@ use crate::{command, namespaces, setup, tests};
 /// Where the last table is kept.
 const PAGE: &str = "docs/benchmarks.md";
 
-/// `cargo xtask bench [--quick] [ARGS..]`: only a whole run, one without arguments, is written to the page.
+/// `cargo xtask bench [loads] [--quick] [ARGS..]`: only a whole run, one without arguments, is written to the page.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     setup::run()?;
     let packages = [
@@ -24,8 +24,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     command::run(&mut command::cargo(&packages)?)?;
     let release = tests::target_directory()?.join("release");
     let mut bench = Command::new(release.join("afresh-bench"));
+    let (what, arguments) = match arguments.split_first() {
+        Some((word, rest)) if word == "loads" => ("loads", rest),
+        _ => ("run", arguments),
+    };
     bench
-        .arg("run")
+        .arg(what)
         .arg("--afresh")
         .arg(release.join("afresh"))
         .args(arguments);

@@ -52,7 +52,7 @@ pub(crate) async fn fill(client: &Client, size: Size, bare: usize) -> Result<()>
     .await
 }
 
-async fn post(client: &Client, objects: impl Iterator<Item = (String, Value)>) -> Result<()> {
+pub(crate) async fn post(client: &Client, objects: impl Iterator<Item = (String, Value)>) -> Result<()> {
     let requests =
         objects.map(|(path, object)| async move { api::create(client, &format!("{path}?{MANAGER}"), &object).await });
     stream::iter(requests)

@@ -5,9 +5,11 @@ mod api;
 mod bare;
 mod changes;
 mod load;
+mod loads;
 mod objects;
 mod process;
 mod report;
+mod requests;
 mod run;
 mod scenario;
 mod sight;
@@ -25,6 +27,8 @@ struct Cli {
 enum Command {
     /// Start clusters, fill them, measure, print a table
     Run(run::Args),
+    /// What a cluster does to a controller: fan-out, many at once, bursts, large values, changes of nothing
+    Loads(loads::Args),
     /// The yardstick: one watch, one patch, nothing else
     Bare(bare::Args),
 }
@@ -33,6 +37,7 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => run::run(args).await,
+        Command::Loads(args) => loads::run(args).await,
         Command::Bare(args) => bare::run(args).await,
     }
 }

@@ -1,19 +1,24 @@
 //! The table.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::changes::Latencies;
+use crate::loads::Row;
 use crate::objects::Size;
+use crate::requests::Requests;
 use crate::scenario::{Defaults, Figures};
 
 /// Around the part of the page that each run replaces.
 const BEGIN: &str = "<!-- begin: last run -->";
 const END: &str = "<!-- end: last run -->";
+/// The same for the table of loads.
+const LOADS: [&str; 2] = ["<!-- begin: loads -->", "<!-- end: loads -->"];
 
 /// A row: what it says, its aim, Reloader's figure, and how it comes out of the figures.
-type Row = (&'static str, &'static str, &'static str, fn(&Figures) -> String);
+type SizeRow = (&'static str, &'static str, &'static str, fn(&Figures) -> String);
 
-const ROWS: &[Row] = &[
+const ROWS: &[SizeRow] = &[
     ("resident after adopting, MiB", "< 16", "165 to 178", |f| {
         mib(f.beginning.memory.resident)
     }),
@@ -59,10 +64,10 @@ const ROWS: &[Row] = &[
     ("the same of the bare loop, which tells nobody, ms", "", "", |f| {
         format!("{:.2}", f.bare_cpu.as_secs_f64() * 1e3)
     }),
-    ("LISTs per change", "0", "5", |f| count(f.cost.lists)),
-    ("PATCHes per change", "1", "1", |f| count(f.cost.patches)),
-    ("Events per change", "", "0.7", |f| count(f.cost.events)),
-    ("other requests per change", "0", "", |f| count(f.cost.others)),
+    ("LISTs per change", "0", "5", |f| count(f.cost.requests.lists)),
+    ("PATCHes per change", "1", "1", |f| count(f.cost.requests.patches)),
+    ("Events per change", "", "0.7", |f| count(f.cost.requests.events)),
+    ("other requests per change", "0", "", |f| count(f.cost.requests.others)),
 ];
 
 /// The same, for a controller with nothing but defaults.
@@ -77,7 +82,8 @@ const DEFAULT_ROWS: &[DefaultRow] = &[
         format!("{:.2}", d.cost.cpu.as_secs_f64() * 1e3)
     }),
     ("LISTs, PATCHes, Events, others per change", |d| {
-        [d.cost.lists, d.cost.patches, d.cost.events, d.cost.others]
+        let requests = d.cost.requests;
+        [requests.lists, requests.patches, requests.events, requests.others]
             .map(count)
             .join(", ")
     }),
@@ -157,7 +163,55 @@ pub(crate) fn table(all: &[Figures]) -> String {
 
 /// `page` with the part between the marks replaced; `None` if it has none.
 pub(crate) fn replaced(page: &str, table: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{table}{END}{after}"))
+    replaced_between(page, [BEGIN, END], table)
+}
+
+/// The same for the table of loads.
+pub(crate) fn replaced_loads(page: &str, table: &str) -> Option<String> {
+    replaced_between(page, LOADS, table)
+}
+
+fn replaced_between(page: &str, [begin, end]: [&str; 2], table: &str) -> Option<String> {
+    let (before, rest) = page.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}\n{table}{end}{after}"))
+}
+
+/// What came of each load, as a Markdown table.
+pub(crate) fn loads_table(all: &[Row]) -> String {
+    let mut text = String::from(
+        "| load | writes | PATCHes | LISTs | Events | others | first patch, ms | last patch, ms | the same PATCHes alone, ms | ratio | CPU per write, ms | resident, MiB | peak, MiB |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    let time = |value: Option<Duration>| value.map_or_else(String::new, |value| ms(value.as_secs_f64() * 1e3));
+    for row in all {
+        let Requests {
+            lists,
+            patches,
+            events,
+            others,
+        } = row.requests;
+        let ratio = row
+            .last
+            .zip(row.alone)
+            .map(|(last, alone)| last.as_secs_f64() / alone.as_secs_f64());
+        let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {ratio} | {} | {} | {} |",
+            row.load,
+            row.writes,
+            count(patches),
+            count(lists),
+            count(events),
+            count(others),
+            time(row.first),
+            time(row.last),
+            time(row.alone),
+            ms(row.cpu.as_secs_f64() * 1e3),
+            mib(row.memory.resident),
+            mib(row.memory.peak),
+        );
+    }
+    text
 }

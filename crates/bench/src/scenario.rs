@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use afresh_testbed::{Cluster, Counted};
+use afresh_testbed::Cluster;
 use anyhow::{Context as _, Result, ensure};
 use kube::Client;
 use tokio::time::sleep;
@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use crate::changes::{Changer, Latencies};
 use crate::objects::{BARE, Size};
 use crate::process::{Controller, Memory, bare_loop, cpu};
+use crate::requests::Requests;
 use crate::sight::Sight;
 use crate::{api, load};
 
@@ -47,10 +48,7 @@ pub(crate) struct Beginning {
 #[derive(Debug)]
 pub(crate) struct Cost {
     pub(crate) cpu: Duration,
-    pub(crate) lists: f64,
-    pub(crate) patches: f64,
-    pub(crate) events: f64,
-    pub(crate) others: f64,
+    pub(crate) requests: Requests,
 }
 
 /// Everything.
@@ -235,27 +233,11 @@ impl Bench<'_> {
         }
         sleep(QUIET).await;
         let after = (controller.cpu()?, self.cluster.request_counters().await?);
-        #[expect(clippy::cast_precision_loss, reason = "small counts")]
-        let per_change = |wanted: &dyn Fn(&Counted) -> bool| {
-            let grown = after.1.iter().filter(|(key, _)| wanted(key));
-            let grown = grown
-                .map(|(key, count)| count - before.1.get(key).copied().unwrap_or(0))
-                .sum::<u64>();
-            grown as f64 / self.plan.changes as f64
-        };
-        let lists = |key: &Counted| key.verb == "LIST";
-        let patches = |key: &Counted| key.resource == "deployments" && matches!(&*key.verb, "PATCH" | "APPLY" | "PUT");
-        let events = |key: &Counted| key.resource == "events" && !lists(key);
-        // Our own changes and looks at the metrics, watches, and the leases by which API servers know one another.
-        let ours = |key: &Counted| {
-            matches!(&*key.resource, "configmaps" | "" | "leases") && !lists(key) || key.verb == "WATCH"
-        };
+        #[expect(clippy::cast_precision_loss, reason = "a small count")]
+        let requests = Requests::between(&before.1, &after.1) / self.plan.changes as f64;
         let cost = Cost {
             cpu: (after.0 - before.0) / u32::try_from(self.plan.changes)?,
-            lists: per_change(&lists),
-            patches: per_change(&patches),
-            events: per_change(&events),
-            others: per_change(&|key| !(lists(key) || patches(key) || events(key) || ours(key))),
+            requests,
         };
         Ok((cost, latencies))
     }
