@@ -189,8 +189,8 @@ impl Loads<'_> {
 
     async fn fan_out(&self) -> Result<Row> {
         let stage = stage("fan-out", 1, 50, Use::First, FEW);
-        self.measure("50 Deployments on one ConfigMap, one write", stage, 1, async |_| {
-            self.each_once(&stage).await
+        self.measure("50 Deployments on one ConfigMap, one write", stage, 1, async |sight| {
+            self.each_once(&stage, sight).await
         })
         .await
     }
