@@ -7,11 +7,17 @@ use anyhow::{Context, Result};
 
 use crate::{command, namespaces, setup, tests};
 
+mod library;
+
 /// Where the last table is kept.
 const PAGE: &str = "docs/benchmarks.md";
 
 /// `cargo xtask bench [loads] [--quick] [ARGS..]`: only a whole run, one without arguments, is written to the page.
+/// `cargo xtask bench library` measures the library instead.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    if let Some(("library", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return library::run(rest, &crate::root()?.join(PAGE)).map(|()| ExitCode::SUCCESS);
+    }
     setup::run()?;
     let packages = [
         "build",

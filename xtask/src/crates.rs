@@ -15,6 +15,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("afresh-controller", &["afresh-k8s", "afresh-engine", "afresh-model"]),
     ("afresh-volume", &["afresh-model"]),
     ("afresh-agent", &["afresh-model", "afresh-volume"]),
+    // Kubernetes only where a feature asks for it.
+    ("afresh", &["afresh-volume", "afresh-model", "afresh-k8s"]),
     ("afresh-sandbox", &["afresh-model", "afresh-volume"]),
     // `afresh demo` runs the sandbox.
     (

@@ -23,6 +23,7 @@ cargo xtask COMMAND
                     setup, checks, then every test; with packages or filters only their tests, and no checks
   check             formatting, clippy, documentation, dependency rules
   bench [--quick]   measure the controller against a real API server, and keep the table in docs/benchmarks.md
+  bench library     measure what reading a configuration costs in an application
   cluster [--node]  start a cluster to play with, and a shell in it
   kubectl ARGS..    kubectl of the testbed's version
   isolated CMD..    run a command in process, mount and network namespaces of its own (root)
