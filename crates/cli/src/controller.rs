@@ -9,6 +9,7 @@ use afresh_controller::{Config, LeaderConfig, run};
 use afresh_engine::lease::Terms;
 use afresh_k8s::client::RequestCounts;
 
+use afresh_model::convention::Conventions;
 use afresh_model::name::{Name, WorkloadKind};
 use afresh_model::policy::Reload;
 use anyhow::Context as _;
@@ -161,7 +162,10 @@ impl Args {
             namespace_selector: scope.namespace_selector.clone(),
             exclude_namespaces: scope.exclude_namespace.iter().cloned().collect(),
             selector: scope.selector.clone(),
-            default_reload: scope.default_reload,
+            conventions: Conventions {
+                default: scope.default_reload,
+                ..Conventions::default()
+            },
             reloader: None,
             kinds: scope.workloads.iter().copied().collect(),
             dry_run: action.dry_run,

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use afresh_k8s::client::RequestCounts;
+use afresh_model::convention::Conventions;
 use afresh_model::name::{Name, WorkloadKey};
 use afresh_model::policy::Reload;
 use afresh_model::time::UnixSeconds;
@@ -92,7 +93,10 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
         };
         let question = Question {
             key: WorkloadKey { kind, namespace, name },
-            default: args.default_reload,
+            conventions: Conventions {
+                default: args.default_reload,
+                ..Conventions::default()
+            },
             own_namespace: args.own_namespace.clone(),
             digest_key_secret: args.digest_key_secret.clone(),
         };

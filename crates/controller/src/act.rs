@@ -12,9 +12,9 @@ use afresh_engine::touch::{self, Pod, Touch};
 use afresh_k8s::lean::{LeanPodMeta, LeanWorkload};
 use afresh_k8s::write::{WriteError, Writer};
 use afresh_model::annotation::{APPLIED, CONFIG, TOUCHED};
+use afresh_model::convention::Conventions;
 use afresh_model::digest::Digest;
 use afresh_model::name::{Name, WorkloadKey};
-use afresh_model::policy::Reload;
 use afresh_model::record::Record;
 use afresh_model::workload::Replace;
 use futures::StreamExt as _;
@@ -39,7 +39,7 @@ pub(crate) struct Actor {
     pub(crate) touching: Semaphore,
     pub(crate) term: Deadline,
     pub(crate) touch_again: Vec<Duration>,
-    pub(crate) default_reload: Reload,
+    pub(crate) conventions: Arc<Conventions>,
     pub(crate) dry_run: bool,
     pub(crate) clock: Clock,
 }
@@ -129,7 +129,7 @@ impl Actor {
     async fn patch(&self, command: &Command, body: Value) -> Result<Outcome, WriteError> {
         match self.writer.patch_workload(&command.key, &command.uid, body).await {
             Ok(LeanWorkload { key, observed, .. }) => Ok(Outcome::Written(
-                observed.read(key.kind, self.default_reload).workload.map(Box::new),
+                observed.read(key.kind, &self.conventions).workload.map(Box::new),
             )),
             Err(WriteError::Unreadable(_)) => Ok(Outcome::Written(None)),
             Err(error) => Err(error),

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use afresh_engine::lease::Terms;
 use afresh_k8s::client::RequestCounts;
+use afresh_model::convention::Conventions;
 use afresh_model::name::{Name, WorkloadKind};
-use afresh_model::policy::Reload;
+use afresh_model::reloader::marks::Strategy;
 
 use crate::reloader::{Alerts, Endpoint, MetaInfo};
 
@@ -22,8 +23,8 @@ pub struct Config {
     pub exclude_namespaces: BTreeSet<Name>,
     /// A label selector on config objects; others never trigger anything.
     pub selector: Option<String>,
-    /// What counts for workloads whose annotations say nothing.
-    pub default_reload: Reload,
+    /// By which conventions annotations are read.
+    pub conventions: Conventions,
     /// What `afresh reloader` does as Reloader did; `None` is `afresh controller`.
     pub reloader: Option<Reloader>,
     /// The kinds of workload to keep current.
@@ -64,6 +65,8 @@ pub struct Config {
 /// What is done as Reloader does it: marks, lifecycle, and what is told to whom.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reloader {
+    /// By what mark a reload shows in the pod template.
+    pub strategy: Strategy,
     /// An object that appears counts as changed.
     pub on_create: bool,
     /// An object that vanishes counts as changed.
@@ -107,7 +110,7 @@ impl Config {
             namespace_selector: None,
             exclude_namespaces: BTreeSet::new(),
             selector: None,
-            default_reload: Reload::Off,
+            conventions: Conventions::default(),
             reloader: None,
             kinds: WorkloadKind::ALL.into(),
             dry_run: false,

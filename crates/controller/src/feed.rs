@@ -9,6 +9,7 @@ use afresh_k8s::lean::{
     Undecodable, Watched,
 };
 use afresh_k8s::watch::{Event, InitialList, WatchFailure, WatchOptions, WatchStatus, watch};
+use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, Name, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
@@ -70,11 +71,17 @@ const POD_OWNERS: [&str; 3] = ["ReplicaSet", "StatefulSet", "DaemonSet"];
 const NO_RELEASES: &str = "type!=helm.sh/release.v1";
 
 /// Begins every watch that the configuration asks for.
-pub(crate) fn start(client: &Client, config: &Config, key: &DigestKey) -> (Feed, Vec<Watch>) {
+pub(crate) fn start(
+    client: &Client,
+    config: &Config,
+    conventions: &Arc<Conventions>,
+    key: &DigestKey,
+) -> (Feed, Vec<Watch>) {
     let mut builder = Builder {
         client,
         config,
         key: Arc::new(key.clone()),
+        conventions: conventions.clone(),
         feed: Feed::new(),
         watches: Vec::new(),
     };
@@ -93,6 +100,7 @@ struct Builder<'a> {
     client: &'a Client,
     config: &'a Config,
     key: Arc<DigestKey>,
+    conventions: Arc<Conventions>,
     feed: Feed,
     watches: Vec<Watch>,
 }
@@ -100,17 +108,18 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn namespace(&mut self, namespace: Option<&Name>) {
         let objects = self.config.selector.clone();
+        let conventions = self.conventions.clone();
         self.add::<LeanConfigMap>(
             SourceKind::Config(ConfigKind::ConfigMap),
             namespace,
             objects.clone(),
             None,
-            |lean| {
-                let (key, object, problem) = lean.into_object();
+            move |lean| {
+                let (key, object, problem) = lean.into_object(&conventions);
                 Some(Thing::Object(key, object, problem))
             },
         );
-        let key = self.key.clone();
+        let (key, conventions) = (self.key.clone(), self.conventions.clone());
         let fields = Some(NO_RELEASES.to_owned());
         self.add::<LeanSecret>(
             SourceKind::Config(ConfigKind::Secret),
@@ -118,7 +127,7 @@ impl Builder<'_> {
             objects,
             fields,
             move |lean| {
-                let (key, object, problem) = lean.into_object(&key);
+                let (key, object, problem) = lean.into_object(&key, &conventions);
                 Some(Thing::Object(key, object, problem))
             },
         );

@@ -11,8 +11,8 @@ use afresh_engine::sight::Sight;
 use afresh_k8s::client::RequestCounts;
 use afresh_k8s::event::Recorder;
 use afresh_k8s::lean::{LeanPod, LeanWorkload};
+use afresh_model::convention::Conventions;
 use afresh_model::name::WorkloadKey;
-use afresh_model::policy::Reload;
 use afresh_model::workload::{Observed, Reading};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -39,7 +39,7 @@ pub(crate) struct Controller {
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
-    pub(crate) default_reload: Reload,
+    pub(crate) conventions: Arc<Conventions>,
     pub(crate) identity: String,
     pub(crate) requests: RequestCounts,
     /// Only in `afresh reloader`.
@@ -106,13 +106,12 @@ impl Controller {
             }
             Thing::Workload(lean) => {
                 let LeanWorkload { key, observed, .. } = *lean;
-                self.workload(key, &observed, self.default_reload, sight);
+                self.workload(key, &observed, sight);
             }
             Thing::Pod(lean) if lean.deleting || lean.phase.is_over() => self.engine.delete_workload(&lean.key, now),
             Thing::Pod(lean) => {
                 let LeanPod { key, observed, .. } = *lean;
-                // A pod by itself speaks for itself: the default is meant for what has a template.
-                self.workload(key, &observed, Reload::Off, sight);
+                self.workload(key, &observed, sight);
             }
             Thing::Namespace(name) if sight == Sight::Listed => self.namespaces.listed(name),
             Thing::Namespace(name) => {
@@ -123,9 +122,9 @@ impl Controller {
         }
     }
 
-    fn workload(&mut self, key: WorkloadKey, observed: &Observed, default: Reload, sight: Sight) {
+    fn workload(&mut self, key: WorkloadKey, observed: &Observed, sight: Sight) {
         let now = self.clock.now();
-        let Reading { workload, problems, .. } = observed.read(key.kind, default);
+        let Reading { workload, problems, .. } = observed.read(key.kind, &self.conventions);
         match workload {
             Some(workload) => self.engine.apply_workload(key, workload, problems, sight, now),
             None => self.engine.leave_alone(&key, &observed.uid, problems, now),

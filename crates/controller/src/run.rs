@@ -12,6 +12,7 @@ use afresh_k8s::digest_key::{self, InstallationKey, KeyError};
 use afresh_k8s::event::{EventTask, Recorder, recorder};
 use afresh_k8s::lease::LeaseClient;
 use afresh_k8s::write::Writer;
+use afresh_model::convention::Conventions;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, FuturesUnordered};
 use futures::{FutureExt as _, StreamExt as _, future};
@@ -83,10 +84,11 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
         () = answer_while_starting(&mut questions) => return Ok(()),
         () = &mut shutdown => return Ok(()),
     };
-    let (mut feed, watches) = feed::start(&client, &config, &key.key);
+    let conventions = Arc::new(config.conventions.clone());
+    let (mut feed, watches) = feed::start(&client, &config, &conventions, &key.key);
     let mut terms = terms(&client, &config, clock);
     let (recorder, events) = recorder(Writer::new(client.clone()), &config.identity);
-    let mut controller = controller(client.clone(), &config, &key, clock, watches, recorder);
+    let mut controller = controller(client.clone(), &config, &conventions, &key, clock, watches, recorder);
     let mut aside = aside(&client, &config, events, &mut controller, clock);
     loop {
         let alarm = controller.alarm();
@@ -123,6 +125,7 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
 fn controller(
     client: Client,
     config: &Config,
+    conventions: &Arc<Conventions>,
     key: &InstallationKey,
     clock: Clock,
     watches: Vec<feed::Watch>,
@@ -150,7 +153,7 @@ fn controller(
         touching: Semaphore::new(TOUCHING),
         term: Deadline::default(),
         touch_again: config.touch_again.clone(),
-        default_reload: config.default_reload,
+        conventions: conventions.clone(),
         dry_run: config.dry_run,
         clock,
     };
@@ -164,7 +167,7 @@ fn controller(
         recorder,
         metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
         clock,
-        default_reload: config.default_reload,
+        conventions: conventions.clone(),
         identity: config.identity.clone(),
         requests: config.requests.clone(),
         compat: None,

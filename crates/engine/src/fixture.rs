@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use afresh_model::annotation::Annotations;
 use afresh_model::content::{Content, Entry};
+use afresh_model::convention::Conventions;
 use afresh_model::digest::{DigestKey, EntryHasher, KeyHash, KeyId};
 use afresh_model::name::{ConfigKey, ConfigRef, Name, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
@@ -80,6 +81,7 @@ pub(crate) fn object(data: &[(&str, &str)], at: i64, revision: u64) -> ConfigObj
         immutable: false,
         ignored: false,
         sha1: None,
+        matched: false,
         created: Some(UnixSeconds(at)),
         written: Some(UnixSeconds(at)),
         revision: Some(Revision(revision)),
@@ -184,6 +186,9 @@ impl Build {
             owner: self.owner.as_deref().map(Into::into),
             rollout: self.rollout,
         };
-        observed.read(self.kind, Reload::Off).workload.expect("opted in")
+        observed
+            .read(self.kind, &Conventions::native(Reload::Off))
+            .workload
+            .expect("opted in")
     }
 }

@@ -139,7 +139,8 @@ impl Index {
         };
         let news = known.is_none_or(|known| {
             let (old, new) = (&known.object, &next.object);
-            (&old.content, old.immutable, old.ignored) != (&new.content, new.immutable, new.ignored)
+            (old.immutable, old.ignored, old.matched) != (new.immutable, new.ignored, new.matched)
+                || old.content != new.content
         });
         entry.kept = Some(Kept::new(&next));
         if news { self.users(key) } else { Vec::new() }

@@ -16,6 +16,7 @@ const CREATED: u8 = 4;
 const WRITTEN: u8 = 8;
 const REVISION: u8 = 16;
 const SHA1: u8 = 64;
+const MATCHED: u8 = 32;
 
 /// See the module's documentation. Four keys take 134 bytes, where a [`Tracked`] takes two allocations of 208.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ impl Kept {
         let flag = |on: bool, flag: u8| if on { flag } else { 0 };
         let flags = flag(object.immutable, IMMUTABLE)
             | flag(object.ignored, IGNORED)
+            | flag(object.matched, MATCHED)
             | flag(object.created.is_some(), CREATED)
             | flag(object.written.is_some(), WRITTEN)
             | flag(object.revision.is_some(), REVISION)
@@ -77,6 +79,7 @@ impl Kept {
             immutable: flags & IMMUTABLE != 0,
             ignored: flags & IGNORED != 0,
             sha1,
+            matched: flags & MATCHED != 0,
             created: time(0, CREATED),
             written: time(1, WRITTEN),
             revision: (flags & REVISION != 0).then(|| revision(2)),
@@ -114,7 +117,7 @@ mod tests {
         #[test]
         fn what_is_kept_comes_back_whole(
             data in prop::collection::btree_map("[a-z]{1,8}", "[a-z]{0,8}", 0..6),
-            (immutable, ignored) in any::<(bool, bool)>(),
+            (immutable, ignored, matched) in any::<(bool, bool, bool)>(),
             (created, written) in any::<(Option<i64>, Option<i64>)>(),
             (revision, at) in any::<(Option<u64>, u64)>(),
             (change, since) in (0..3, 0..3),
@@ -126,6 +129,7 @@ mod tests {
                 immutable,
                 ignored,
                 sha1: sha1.map(Sha1::from_bytes),
+                matched,
                 created: created.map(UnixSeconds),
                 written: written.map(UnixSeconds),
                 revision: revision.map(Revision),

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use afresh_k8s::client::{ConnectOptions, RequestCounts, connect};
 use afresh_k8s::lean::{LeanConfigMap, LeanDeployment, LeanSecret, Watched};
 use afresh_k8s::watch::{Event, InitialList, WatchOptions, WatchStatus, watch};
+use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::ConfigKey;
 use afresh_model::object::ConfigObject;
@@ -47,6 +48,7 @@ async fn main() -> Result<()> {
     println!("at start: {}", memory());
     let client = connect(&options, &RequestCounts::default()).await?.client;
     let key = DigestKey::new(&[7; 32])?;
+    let conventions = Conventions::native(Reload::Auto);
     let begun = Instant::now();
     let mut kept = Kept::default();
     let (mut maps, one) = stream::<LeanConfigMap>(&client, initial);
@@ -57,16 +59,16 @@ async fn main() -> Result<()> {
     loop {
         tokio::select! {
             event = maps.next() => if let Some(Event::Listed(map) | Event::Applied(map)) = event {
-                let (key, object, _) = map.into_object();
+                let (key, object, _) = map.into_object(&conventions);
                 if keep { kept.objects.insert(key, object); }
             },
             event = secrets.next() => if let Some(Event::Listed(secret) | Event::Applied(secret)) = event {
-                let (name, object, _) = secret.into_object(&key);
+                let (name, object, _) = secret.into_object(&key, &conventions);
                 if keep { kept.objects.insert(name, object); }
             },
             event = deployments.next() => if let Some(Event::Listed(deployment) | Event::Applied(deployment)) = event {
                 let deployment = deployment.0;
-                if let Some(workload) = deployment.observed.read(deployment.key.kind, Reload::Auto).workload && keep {
+                if let Some(workload) = deployment.observed.read(deployment.key.kind, &conventions).workload && keep {
                     kept.workloads.insert(workload.uid.clone(), workload);
                 }
             },

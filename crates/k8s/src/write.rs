@@ -6,6 +6,7 @@ mod error;
 use std::time::Duration;
 
 use afresh_model::annotation;
+use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, Name, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
@@ -188,16 +189,17 @@ impl Writer {
         &self,
         key: &ConfigKey,
         digest_key: &DigestKey,
+        conventions: &Conventions,
     ) -> Result<(ConfigObject, Option<Problem>), WriteError> {
         let (namespace, name) = (Some(&key.namespace), &key.name);
         let (_, object, problem) = match key.kind {
             ConfigKind::ConfigMap => {
                 let answer = self.get(&format!("{}/{name}", LeanConfigMap::path(namespace))).await?;
-                decoded(LeanConfigMap::decode(text(&answer)?))?.into_object()
+                decoded(LeanConfigMap::decode(text(&answer)?))?.into_object(conventions)
             }
             ConfigKind::Secret => {
                 let answer = self.get(&format!("{}/{name}", LeanSecret::path(namespace))).await?;
-                decoded(LeanSecret::decode(text(&answer)?))?.into_object(digest_key)
+                decoded(LeanSecret::decode(text(&answer)?))?.into_object(digest_key, conventions)
             }
         };
         Ok((object, problem))

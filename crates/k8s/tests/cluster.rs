@@ -9,6 +9,7 @@ use afresh_k8s::lean::{LeanConfigMap, LeanDeployment, LeanNamespace, LeanSecret,
 use afresh_k8s::lease::LeaseClient;
 use afresh_k8s::watch::{Event, FailureKind, InitialList, WatchOptions, WatchStatus, watch};
 use afresh_k8s::write::{WriteError, Writer};
+use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, Name, WorkloadKey, WorkloadKind};
 use afresh_testbed::{Access, Cluster};
@@ -92,7 +93,7 @@ async fn a_list_and_its_changes_come_by_one_request_where_the_server_streams_lis
     let Event::Applied(changed) = next(&mut stream).await? else {
         anyhow::bail!("not a change");
     };
-    let (_, changed, _) = changed.into_object();
+    let (_, changed, _) = changed.into_object(&Conventions::default());
     ensure!(changed.written.is_some() && changed.created.is_some() && changed.revision.is_some());
 
     cluster.kubectl(&["delete", "configmap", "b", "-n", &namespace]).await?;
@@ -164,9 +165,9 @@ async fn a_secret_has_the_digests_of_its_bytes() -> Result<()> {
         name: "s".parse()?,
     };
     let writer = Writer::new(admin(cluster).await?);
-    let (seen, _) = writer.get_object(&object, &digest_key).await?;
+    let (seen, _) = writer.get_object(&object, &digest_key, &Conventions::default()).await?;
     let local = json!({"metadata": {"namespace": namespace, "name": "s"}, "data": {"a": "MQ=="}}).to_string();
-    let (_, expected, _) = LeanSecret::decode(&local)?.into_object(&digest_key);
+    let (_, expected, _) = LeanSecret::decode(&local)?.into_object(&digest_key, &Conventions::default());
     ensure!(seen.content == expected.content);
     ensure!(seen.written.is_some(), "stringData counts as data");
     Ok(())

@@ -11,6 +11,7 @@
 
 pub mod annotation;
 pub mod content;
+pub mod convention;
 pub mod digest;
 pub mod duration;
 pub mod name;

@@ -16,6 +16,8 @@ pub struct ConfigObject {
     pub ignored: bool,
     /// Reloader's hash of all of it; only where marks of Reloader are kept (`afresh reloader`).
     pub sha1: Option<Sha1>,
+    /// `reloader.stakater.com/match: "true"`: it counts for workloads that search.
+    pub matched: bool,
     /// `metadata.creationTimestamp`.
     pub created: Option<UnixSeconds>,
     /// When its data was last written: the newest time among the `managedFields` entries that own data.

@@ -5,6 +5,9 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::name::{ConfigKind, ConfigRef, Name};
+pub use name_regex::{NameRegex, RegexError};
+
+mod name_regex;
 
 /// One entry of an include or exclude list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +20,13 @@ pub enum Pattern {
         kind: ConfigKind,
         /// `*` stands for any run of characters, `?` for one.
         glob: Box<str>,
+    },
+    /// Every object of the kind whose whole name matches, as in Reloader's lists.
+    Regex {
+        /// ConfigMap or Secret.
+        kind: ConfigKind,
+        /// Matches whole names.
+        regex: NameRegex,
     },
 }
 
@@ -58,11 +68,39 @@ impl Pattern {
         })
     }
 
+    /// Parses one item of a list of Reloader's, which is a regular expression for names of `kind`. What can be a name
+    /// is one: a dot in it is a dot (Reloader takes it for any character).
+    ///
+    /// # Errors
+    /// See [`RegexError`].
+    pub fn regex(kind: ConfigKind, item: &str) -> Result<Self, RegexError> {
+        match item.parse() {
+            Ok(name) => Ok(Self::Exact(ConfigRef { kind, name })),
+            Err(_) => NameRegex::parse(item).map(|regex| Self::Regex { kind, regex }),
+        }
+    }
+
+    /// The kind of the objects that it means.
+    #[must_use]
+    pub const fn kind(&self) -> ConfigKind {
+        match self {
+            Self::Exact(object) => object.kind,
+            Self::Glob { kind, .. } | Self::Regex { kind, .. } => *kind,
+        }
+    }
+
+    /// Whether it names one object, whether there is one of that name or not.
+    #[must_use]
+    pub const fn is_exact(&self) -> bool {
+        matches!(self, Self::Exact(_))
+    }
+
     /// Whether the pattern means this object.
     #[must_use]
     pub fn matches(&self, kind: ConfigKind, name: &Name) -> bool {
         match self {
             Self::Exact(object) => object.kind == kind && object.name == *name,
+            Self::Regex { kind: own, regex } => *own == kind && regex.is_match(name),
             Self::Glob { kind: own, glob } => *own == kind && glob_matches(glob.as_bytes(), name.as_str().as_bytes()),
         }
     }
@@ -73,6 +111,7 @@ impl fmt::Display for Pattern {
         match self {
             Self::Exact(object) => object.fmt(f),
             Self::Glob { kind, glob } => write!(f, "{}/{glob}", kind.word()),
+            Self::Regex { kind, regex } => write!(f, "{}/{}", kind.word(), regex.as_str()),
         }
     }
 }

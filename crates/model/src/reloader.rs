@@ -2,8 +2,11 @@
 
 pub mod container;
 pub mod go;
+mod keys;
 pub mod marker;
 pub mod marking;
 pub mod marks;
 pub mod pause;
 pub mod sha1;
+
+pub use keys::{Key, Keys};

@@ -318,6 +318,7 @@ mod tests {
             immutable: false,
             ignored: false,
             sha1: None,
+            matched: false,
             created: None,
             written: None,
             revision: None,

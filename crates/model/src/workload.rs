@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::annotation;
 use crate::annotation::Annotations;
+use crate::convention::Conventions;
 use crate::digest::TemplateHash;
 use crate::name::{ConfigKind, Name, WorkloadKind};
 use crate::pattern::Pattern;
@@ -133,10 +134,15 @@ pub struct Reading {
 }
 
 impl Observed {
-    /// Reads the annotations and references. `default` is what counts where no annotation says anything.
+    /// Reads the annotations and references. A Pod by itself speaks for itself: the default is meant for what has a
+    /// template.
     #[must_use]
-    pub fn read(&self, kind: WorkloadKind, default: Reload) -> Reading {
+    pub fn read(&self, kind: WorkloadKind, conventions: &Conventions) -> Reading {
         let (policy, mut problems) = Policy::parse(&self.annotations, &self.template.metadata.annotations);
+        let default = match kind {
+            WorkloadKind::Pod => Reload::Off,
+            _ => conventions.default,
+        };
         let reload = policy.reload.unwrap_or(default);
         let mode = self.mode(kind, reload).unwrap_or_else(|problem| {
             problems.push(problem);
@@ -163,10 +169,7 @@ impl Observed {
             None
         });
         let references = references(spec);
-        let globs = policy
-            .include
-            .iter()
-            .filter(|pattern| matches!(pattern, Pattern::Glob { .. }));
+        let globs = policy.include.iter().filter(|pattern| !pattern.is_exact());
         let workload = Workload {
             uid: self.uid.clone(),
             mode,

@@ -21,7 +21,7 @@ use super::verdict::{decide, left_alone};
 
 /// Explains what would happen now, by the controller's own rule.
 pub(crate) fn explain(facts: &Facts) -> Explanation {
-    let reading = facts.observed.read(facts.key.kind, facts.default);
+    let reading = facts.observed.read(facts.key.kind, &facts.conventions);
     let workload = reading.workload.as_ref().filter(|_| facts.aside.is_none());
     let plan = workload.map(|workload| facts.plan(workload));
     let kept = workload.zip(plan.as_ref());
@@ -76,7 +76,7 @@ fn policy(facts: &Facts, reading: &Reading) -> PolicyView {
     let hot_understood = policy.hot != Hot::None || !bad(HOT);
     PolicyView {
         reload: Setting {
-            value: policy.reload.unwrap_or(facts.default).word(),
+            value: policy.reload.unwrap_or(facts.default_reload()).word(),
             from: origin(RELOAD, policy.reload.is_some()),
         },
         hot: Setting {
@@ -178,10 +178,10 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
             "its annotation {APPLIED} was written on another workload (another uid), so it counts as never adopted"
         ));
     }
-    if reload == Origin::Default && facts.default != Reload::Off {
+    if reload == Origin::Default && facts.default_reload() != Reload::Off {
         notes.push(format!(
             "this holds if the controller runs with --default-reload {}",
-            facts.default.word()
+            facts.default_reload().word()
         ));
     }
     match workload.rollout {

@@ -6,7 +6,8 @@ use afresh_engine::evidence::Pods;
 use afresh_engine::plan::{Context, Objects, Plan, View, plan};
 use afresh_engine::sight::{Sight, Sighting, Tracked};
 use afresh_k8s::lean::Owner;
-use afresh_model::name::{ConfigKind, ConfigRef, WorkloadKey};
+use afresh_model::convention::Conventions;
+use afresh_model::name::{ConfigKind, ConfigRef, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
 use afresh_model::policy::{Problem, Reload};
 use afresh_model::time::UnixSeconds;
@@ -22,8 +23,8 @@ pub(crate) struct Facts {
     pub(crate) observed: Observed,
     /// Why nobody keeps it current as itself, if it is a Pod of that sort.
     pub(crate) aside: Option<Aside>,
-    /// What counts where no annotation says anything.
-    pub(crate) default: Reload,
+    /// By which conventions annotations are read.
+    pub(crate) conventions: Conventions,
     /// What holds for the installation.
     pub(crate) context: Context,
     /// Why Secrets cannot be compared; `None` if they can.
@@ -70,6 +71,14 @@ pub(crate) struct PodFact {
 }
 
 impl Facts {
+    /// What counts where no annotation says anything.
+    pub(crate) const fn default_reload(&self) -> Reload {
+        match self.key.kind {
+            WorkloadKind::Pod => Reload::Off,
+            _ => self.conventions.default,
+        }
+    }
+
     /// The controller's own decision, from what is known.
     pub(crate) fn plan(&self, workload: &Workload) -> Plan {
         let comparable = Comparable::of(self, workload);
@@ -131,6 +140,7 @@ fn unread() -> ConfigObject {
         immutable: false,
         ignored: true,
         sha1: None,
+        matched: true,
         created: None,
         written: None,
         revision: None,

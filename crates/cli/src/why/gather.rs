@@ -8,9 +8,9 @@ use afresh_k8s::digest_key::{self, InstallationKey};
 use afresh_k8s::lean::{LeanConfigMap, LeanPod, LeanSecret, LeanWorkload, Watched};
 use afresh_k8s::write::{WriteError, Writer};
 use afresh_model::annotation::TOUCHED;
+use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey, WorkloadKind};
-use afresh_model::policy::Reload;
 use afresh_model::time::UnixSeconds;
 use afresh_model::workload::{Reading, Workload};
 use anyhow::{Context as _, anyhow, bail};
@@ -31,8 +31,8 @@ const POD_OWNERS: [&str; 3] = ["ReplicaSet", "StatefulSet", "DaemonSet"];
 pub(crate) struct Question {
     /// Which workload.
     pub(crate) key: WorkloadKey,
-    /// The controller's `--default-reload`.
-    pub(crate) default: Reload,
+    /// By which conventions the controller reads annotations.
+    pub(crate) conventions: Conventions,
     /// The namespace of the digest key's Secret.
     pub(crate) own_namespace: Name,
     /// Its name.
@@ -50,14 +50,12 @@ pub(crate) async fn gather(client: &Client, question: &Question, now: UnixSecond
         .get_workload(key)
         .await
         .map_err(|error| unreadable(key, &error))?;
-    // A Pod by itself speaks for itself: the default is meant for what has a template.
     let is_pod = key.kind == WorkloadKind::Pod;
-    let default = if is_pod { Reload::Off } else { question.default };
     let mut facts = Facts {
         key: key.clone(),
         observed,
         aside: if is_pod { aside(client, key).await? } else { None },
-        default,
+        conventions: question.conventions.clone(),
         context: Context {
             key: stand_in()?.id(),
             installed: None,
@@ -69,7 +67,7 @@ pub(crate) async fn gather(client: &Client, question: &Question, now: UnixSecond
         pods: None,
         now,
     };
-    let reading = facts.observed.read(key.kind, default);
+    let reading = facts.observed.read(key.kind, &facts.conventions);
     let Some(workload) = reading.workload.as_ref().filter(|_| facts.aside.is_none()) else {
         return Ok(facts);
     };
@@ -149,22 +147,28 @@ async fn read_objects(writer: &Writer, key: &DigestKey, reading: &Reading, workl
     wanted.dedup();
     // What is excluded never counts, so nobody needs the right to read it.
     wanted.retain(|object| !reading.policy.excludes(object.kind, &object.name));
-    let namespace = &facts.key.namespace;
+    let (namespace, conventions) = (&facts.key.namespace, &facts.conventions);
     let reads = wanted.into_iter().map(|object| async move {
-        let seen = read_object(writer, key, namespace, &object).await;
+        let seen = read_object(writer, key, conventions, namespace, &object).await;
         (object, seen)
     });
     let read: Vec<(ConfigRef, Seen)> = futures::stream::iter(reads).buffer_unordered(AT_ONCE).collect().await;
     facts.objects.extend(read);
 }
 
-async fn read_object(writer: &Writer, digest_key: &DigestKey, namespace: &Name, object: &ConfigRef) -> Seen {
+async fn read_object(
+    writer: &Writer,
+    digest_key: &DigestKey,
+    conventions: &Conventions,
+    namespace: &Name,
+    object: &ConfigRef,
+) -> Seen {
     let key = ConfigKey {
         kind: object.kind,
         namespace: namespace.clone(),
         name: object.name.clone(),
     };
-    match writer.get_object(&key, digest_key).await {
+    match writer.get_object(&key, digest_key, conventions).await {
         Ok((object, problem)) => Seen::There(object, problem),
         Err(WriteError::Gone) => Seen::Absent,
         Err(WriteError::Denied(message)) => Seen::Unread(format!(
@@ -178,24 +182,22 @@ async fn read_object(writer: &Writer, digest_key: &DigestKey, namespace: &Name, 
 /// Finds what the globs of `afresh.dev/include` match.
 async fn read_globs(writer: &Writer, key: &DigestKey, workload: &Workload, facts: &mut Facts) {
     let namespace = facts.key.namespace.clone();
+    let conventions = &facts.conventions.clone();
     for kind in ConfigKind::ALL {
-        let wanted = workload.include.iter().any(|pattern| match pattern {
-            afresh_model::pattern::Pattern::Glob { kind: own, .. } => *own == kind,
-            afresh_model::pattern::Pattern::Exact(_) => false,
-        });
+        let wanted = workload.include.iter().any(|pattern| pattern.kind() == kind);
         if !wanted {
             continue;
         }
         let listed = match kind {
             ConfigKind::ConfigMap => {
                 let all = writer.list_all::<LeanConfigMap>(Some(&namespace)).await;
-                all.map(|all| all.into_iter().map(LeanConfigMap::into_object).collect())
+                all.map(|all| all.into_iter().map(|map| map.into_object(conventions)).collect())
             }
             ConfigKind::Secret => {
                 let all = writer.list_all::<LeanSecret>(Some(&namespace)).await;
                 all.map(|all| {
                     all.into_iter()
-                        .map(|secret| secret.into_object(key))
+                        .map(|secret| secret.into_object(key, conventions))
                         .collect::<Vec<_>>()
                 })
             }

@@ -57,7 +57,7 @@ pub(crate) fn left_alone(facts: &Facts, reading: &Reading, origin: Origin) -> De
         (None, Origin::Default) if unreadable => {
             format!(
                 "the annotation {RELOAD} cannot be understood, and the default is {}",
-                facts.default.word()
+                facts.default_reload().word()
             )
         }
         (None, Origin::Default) if facts.key.kind == WorkloadKind::Pod => {

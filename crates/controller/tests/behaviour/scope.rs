@@ -138,7 +138,7 @@ async fn only_config_objects_that_the_selector_finds_trigger_anything() {
 
 #[tokio::test(start_paused = true)]
 async fn the_default_counts_where_no_annotation_says_anything() {
-    let world = World::with(|config| config.default_reload = Reload::Auto).await;
+    let world = World::with(|config| config.conventions.default = Reload::Auto).await;
     world.configmap("web", json!({"a": "1"}));
     let with = |name: &str, annotations: Value| {
         let mut object = deployment(name, env_from("web"));

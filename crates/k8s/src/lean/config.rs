@@ -4,6 +4,7 @@ use std::fmt;
 
 use afresh_model::annotation::Annotations;
 use afresh_model::content::{Content, Entry};
+use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, Name};
 use afresh_model::object::ConfigObject;
@@ -82,7 +83,12 @@ impl Identity {
         })
     }
 
-    fn into_object(self, kind: ConfigKind, entries: Vec<Entry>) -> (ConfigKey, ConfigObject, Option<Problem>) {
+    fn into_object(
+        self,
+        kind: ConfigKind,
+        entries: Vec<Entry>,
+        _conventions: &Conventions,
+    ) -> (ConfigKey, ConfigObject, Option<Problem>) {
         let (ignored, problem) = match parse_ignore(&self.annotations) {
             Ok(ignored) => (ignored, None),
             Err(problem) => (false, Some(problem)),
@@ -92,6 +98,7 @@ impl Identity {
             immutable: self.immutable,
             ignored,
             sha1: None,
+            matched: false,
             created: self.created,
             written: self.written,
             revision: revision(&self.resource_version),
@@ -114,8 +121,9 @@ impl LeanConfigMap {
 
     /// What is kept of it, and what is wrong with its annotations.
     #[must_use]
-    pub fn into_object(self) -> (ConfigKey, ConfigObject, Option<Problem>) {
-        self.identity.into_object(ConfigKind::ConfigMap, self.entries)
+    pub fn into_object(self, conventions: &Conventions) -> (ConfigKey, ConfigObject, Option<Problem>) {
+        self.identity
+            .into_object(ConfigKind::ConfigMap, self.entries, conventions)
     }
 }
 
@@ -128,7 +136,7 @@ impl LeanSecret {
 
     /// What is kept of it, its digests keyed by `key`, and what is wrong with its annotations.
     #[must_use]
-    pub fn into_object(self, key: &DigestKey) -> (ConfigKey, ConfigObject, Option<Problem>) {
+    pub fn into_object(self, key: &DigestKey, conventions: &Conventions) -> (ConfigKey, ConfigObject, Option<Problem>) {
         let seal = |entry: Unsealed| Entry {
             key: entry.key,
             digest: key.seal(&entry.hash),
@@ -136,7 +144,7 @@ impl LeanSecret {
             binary: false,
         };
         let entries = self.entries.into_iter().map(seal).collect();
-        self.identity.into_object(ConfigKind::Secret, entries)
+        self.identity.into_object(ConfigKind::Secret, entries, conventions)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use afresh_k8s::lean::LeanConfigMap;
 use afresh_k8s::write::{WriteError, Writer};
+use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, Name, WorkloadKey, WorkloadKind};
 use rstest::rstest;
@@ -248,7 +249,7 @@ async fn an_object_is_read_as_digests(#[case] kind: ConfigKind, #[case] path: &s
     };
     let digest_key = DigestKey::new(&[7; 32]).unwrap();
     let (object, problem) = Writer::new(script.client())
-        .get_object(&key, &digest_key)
+        .get_object(&key, &digest_key, &Conventions::default())
         .await
         .unwrap();
     assert_eq!((object.content.len(), problem), (2, None));

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use afresh_controller::{Config, run};
+use afresh_model::convention::Conventions;
 use afresh_model::name::WorkloadKey;
-use afresh_model::policy::Reload;
+
 use afresh_model::time::UnixSeconds;
 use afresh_sandbox::{Filter, Options, Patch, RequestFault, Sandbox, Verb};
 use kube::Client;
@@ -61,7 +62,7 @@ async fn ask(sandbox: &Sandbox, what: &str) -> anyhow::Result<Explanation> {
             namespace: NS.parse()?,
             name,
         },
-        default: Reload::Off,
+        conventions: Conventions::default(),
         own_namespace: "afresh".parse()?,
         digest_key_secret: "afresh-digest-key".parse()?,
     };

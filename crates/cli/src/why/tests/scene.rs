@@ -2,6 +2,7 @@
 
 use afresh_engine::plan::Context;
 use afresh_k8s::lean::{LeanConfigMap, LeanSecret, LeanWorkload, Owner, Watched};
+use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigRef, WorkloadKind};
 use afresh_model::policy::Reload;
@@ -61,7 +62,7 @@ pub(super) struct Scene {
     rolls: Rolls,
     digest_key: bool,
     pods: Option<Result<Vec<PodFact>, String>>,
-    default: Reload,
+    conventions: Conventions,
     unread: Vec<ConfigRef>,
     aside: Option<Aside>,
     foreign: bool,
@@ -81,7 +82,7 @@ impl Scene {
             rolls: Rolls::default(),
             digest_key: true,
             pods: None,
-            default: Reload::Off,
+            conventions: Conventions::default(),
             unread: Vec::new(),
             aside: None,
             foreign: false,
@@ -155,7 +156,7 @@ impl Scene {
     }
 
     pub(super) fn default_reload(mut self, default: Reload) -> Self {
-        self.default = default;
+        self.conventions.default = default;
         self
     }
 
@@ -200,7 +201,7 @@ impl Scene {
     /// The annotations once the workload has been brought up to `before`.
     fn recorded(&self, before: &[Value]) -> Value {
         let facts = self.facts(&self.annotations, before, &[]);
-        let reading = facts.observed.read(self.kind, self.default);
+        let reading = facts.observed.read(self.kind, &self.conventions);
         let workload = reading.workload.unwrap();
         let record = Record {
             uid: if self.foreign {
@@ -228,7 +229,7 @@ impl Scene {
             key: lean.key,
             observed: lean.observed,
             aside: self.aside.clone(),
-            default: self.default,
+            conventions: self.conventions.clone(),
             context: Context {
                 key: key.id(),
                 installed: Some(time(BEFORE)),
@@ -245,7 +246,7 @@ impl Scene {
             let why = format!("it takes the verb get on {}s in namespace prod", object.kind.word());
             facts.objects.insert(object.clone(), Seen::Unread(why));
         }
-        let reading = facts.observed.read(self.kind, self.default);
+        let reading = facts.observed.read(self.kind, &self.conventions);
         let included = reading.workload.map(|workload| workload.uses).unwrap_or_default();
         let used = included.into_iter().map(|usage| usage.object);
         for object in reading
@@ -278,9 +279,13 @@ impl Scene {
 fn there(body: &Value, key: &DigestKey) -> (ConfigRef, Seen) {
     let text = body.to_string();
     let (own, object, problem) = if body["kind"] == "Secret" {
-        LeanSecret::decode(&text).unwrap().into_object(key)
+        LeanSecret::decode(&text)
+            .unwrap()
+            .into_object(key, &Conventions::default())
     } else {
-        LeanConfigMap::decode(&text).unwrap().into_object()
+        LeanConfigMap::decode(&text)
+            .unwrap()
+            .into_object(&Conventions::default())
     };
     let name = ConfigRef {
         kind: own.kind,

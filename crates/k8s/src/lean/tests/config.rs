@@ -1,6 +1,7 @@
 //! ConfigMaps and Secrets.
 
 use afresh_model::content::{Content, Entry};
+use afresh_model::convention::Conventions;
 use afresh_model::digest::{DigestKey, EntryHasher, KeyHash};
 use afresh_model::object::ConfigObject;
 use afresh_model::time::{Revision, UnixSeconds};
@@ -16,12 +17,15 @@ fn digest_key() -> DigestKey {
 }
 
 fn config_map(object: &Value) -> ConfigObject {
-    LeanConfigMap::decode(&object.to_string()).unwrap().into_object().1
+    LeanConfigMap::decode(&object.to_string())
+        .unwrap()
+        .into_object(&Conventions::default())
+        .1
 }
 
 fn secret(object: &Value) -> ConfigObject {
     let lean = LeanSecret::decode(&object.to_string()).unwrap();
-    lean.into_object(&digest_key()).1
+    lean.into_object(&digest_key(), &Conventions::default()).1
 }
 
 fn named(rest: Value) -> Value {
@@ -67,7 +71,9 @@ fn a_config_map_is_its_name_and_digests() {
         },
         "data": {"a": "1\n", "b": "schön \"x\" \u{1F600}"}, "binaryData": {"c": "AAEC"}, "immutable": true
     });
-    let (key, seen, problem) = LeanConfigMap::decode(&object.to_string()).unwrap().into_object();
+    let (key, seen, problem) = LeanConfigMap::decode(&object.to_string())
+        .unwrap()
+        .into_object(&Conventions::default());
     assert_eq!((key.to_string().as_str(), problem), ("configmap/prod/web", None));
     let entries = vec![
         plain("a", b"1\n", false),
@@ -79,6 +85,7 @@ fn a_config_map_is_its_name_and_digests() {
         immutable: true,
         ignored: true,
         sha1: None,
+        matched: false,
         created: Some("2026-11-21T10:00:00Z".parse().unwrap()),
         written: Some("2026-11-21T10:00:05Z".parse().unwrap()),
         revision: Some(Revision(42)),
@@ -169,7 +176,9 @@ fn written_is_the_newest_time_that_data_was_written() {
 #[test]
 fn an_ignore_annotation_that_cannot_be_read_is_a_problem_and_the_object_counts() {
     let object = json!({"metadata": {"namespace": "prod", "name": "web", "annotations": {"afresh.dev/ignore": "yes"}}});
-    let (_, seen, problem) = LeanConfigMap::decode(&object.to_string()).unwrap().into_object();
+    let (_, seen, problem) = LeanConfigMap::decode(&object.to_string())
+        .unwrap()
+        .into_object(&Conventions::default());
     assert!(!seen.ignored);
     assert_eq!(problem.unwrap().key, "afresh.dev/ignore");
 }
@@ -201,7 +210,7 @@ fn no_debug_output_shows_a_secret() {
 
     let lean = LeanSecret::decode(&named(json!({"data": {"password": encoded}})).to_string()).unwrap();
     let debug = format!("{lean:?}");
-    let (_, object, _) = lean.into_object(&digest_key());
+    let (_, object, _) = lean.into_object(&digest_key(), &Conventions::default());
     let shown = [
         debug,
         format!("{object:?}"),

@@ -1,5 +1,6 @@
 //! Nothing that looks like JSON may panic, whatever is in it.
 
+use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -78,8 +79,8 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 fn decode_as_everything(text: &str) {
     let key = DigestKey::new(&[7; 32]).unwrap();
-    let _ = LeanConfigMap::decode(text).map(LeanConfigMap::into_object);
-    let _ = LeanSecret::decode(text).map(|secret| secret.into_object(&key));
+    let _ = LeanConfigMap::decode(text).map(|map| map.into_object(&Conventions::default()));
+    let _ = LeanSecret::decode(text).map(|secret| secret.into_object(&key, &Conventions::default()));
     let _ = LeanDeployment::decode(text);
     let _ = LeanStatefulSet::decode(text);
     let _ = LeanDaemonSet::decode(text);

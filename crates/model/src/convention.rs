@@ -1,0 +1,44 @@
+//! Whose words count: our own annotations always, those of Reloader and wave where they are honoured.
+
+use std::collections::BTreeSet;
+
+use crate::name::ConfigKind;
+use crate::policy::Reload;
+use crate::reloader;
+
+/// By which conventions annotations are read; the same for every workload and config object of one controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conventions {
+    /// What counts where no annotation says anything.
+    pub default: Reload,
+    /// The keys of Reloader's annotations, where they are honoured.
+    pub reloader: Option<reloader::Keys>,
+    /// Whether `wave.pusher.com/update-on-config-change` is honoured.
+    pub wave: bool,
+    /// The kinds of config object that count. References to others say nothing.
+    pub objects: BTreeSet<ConfigKind>,
+}
+
+impl Conventions {
+    /// Our own annotations and nobody else's.
+    #[must_use]
+    pub fn native(default: Reload) -> Self {
+        Self {
+            default,
+            reloader: None,
+            wave: false,
+            objects: ConfigKind::ALL.into(),
+        }
+    }
+}
+
+impl Default for Conventions {
+    /// All of them, with Reloader's own keys; what says nothing is left alone.
+    fn default() -> Self {
+        Self {
+            reloader: Some(reloader::Keys::default()),
+            wave: true,
+            ..Self::native(Reload::Off)
+        }
+    }
+}
