@@ -6,7 +6,13 @@
 
 pub mod agent;
 mod args;
+pub mod children;
+pub mod environment;
 mod log;
+pub mod run;
+pub mod signal;
+pub mod supervise;
 
 pub use args::{AgentArgs, WatchArgs};
 pub use log::LogArgs;
+pub use run::RunArgs;

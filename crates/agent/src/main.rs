@@ -16,11 +16,14 @@ struct Cli {
 enum Command {
     /// Act on each change of mounted files by a signal, a command or an HTTP request
     Agent(Box<afresh_agent::AgentArgs>),
+    /// Start a program, keep its environment current, and be its init
+    Run(Box<afresh_agent::RunArgs>),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Agent(args) => afresh_agent::agent::main(&args),
+        Command::Agent(args) => afresh_agent::agent::main(&args).map_err(|error| error.to_string()),
+        Command::Run(args) => afresh_agent::run::main(&args).map_err(|error| error.to_string()),
     };
     match result {
         Ok(code) => code,

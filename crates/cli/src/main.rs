@@ -28,6 +28,8 @@ enum Command {
     Why(Box<why::Args>),
     /// In a pod: act on each change of mounted files by a signal, a command or an HTTP request
     Agent(Box<afresh_agent::AgentArgs>),
+    /// In a pod: start a program, keep its environment current, and be its init
+    Run(Box<afresh_agent::RunArgs>),
     /// Show it at work: a small Kubernetes in this process, the real controller, and what they do
     Demo(demo::Args),
 }
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Controller(args) => controller::main(&args),
         Command::Why(args) => why::main(&args),
         Command::Agent(args) => afresh_agent::agent::main(&args).map_err(Into::into),
+        Command::Run(args) => afresh_agent::run::main(&args).map_err(Into::into),
         Command::Demo(args) => demo::main(&args),
     };
     match result {

@@ -1,0 +1,175 @@
+//! `afresh run`: starts the application and is its init.
+
+mod watch;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use rustix::process::Signal;
+
+use crate::args::duration;
+use crate::environment::{EnvironmentError, Skipped, Sources};
+use crate::supervise::{self, BadStart, ChildHandle, Policy, Program, Restart, SuperviseError};
+use crate::{LogArgs, signal};
+
+/// The flags of `afresh run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Signals, terminal and standard input go to COMMAND, and its exit status is afresh's (128+N for signal N; 127 if it is
+not found, 126 if it cannot be executed). Durations are written 500ms, 2s, 1m or 1h30m.")]
+pub struct RunArgs {
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    #[command(flatten)]
+    process: ProcessArgs,
+    /// How it logs.
+    #[command(flatten)]
+    log: LogArgs,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Its environment")]
+struct EnvironmentArgs {
+    /// A mounted directory whose keys are variables, as with envFrom (repeatable; one per line in the variable)
+    #[arg(long, env = "AFRESH_ENV_FROM", value_name = "DIR", value_delimiter = '\n')]
+    env_from: Vec<PathBuf>,
+    /// What is put before each key of --env-from
+    #[arg(long, env = "AFRESH_ENV_PREFIX", value_name = "PREFIX", default_value = "")]
+    env_prefix: String,
+    /// A file of lines NAME=value (repeatable; one per line in the variable)
+    #[arg(long, env = "AFRESH_ENV_FILE", value_name = "FILE", value_delimiter = '\n')]
+    env_file: Vec<PathBuf>,
+    /// The quiet time that ends a burst of changes
+    #[arg(long, env = "AFRESH_SETTLE", value_name = "DURATION", default_value = "100ms", value_parser = duration)]
+    settle: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Its process")]
+struct ProcessArgs {
+    /// What asks it to end before a restart
+    #[arg(long, env = "AFRESH_STOP_SIGNAL", value_name = "SIGNAL", default_value = "TERM", value_parser = signal::parse)]
+    stop_signal: Signal,
+    /// How long it may take to end before it is killed
+    #[arg(long, env = "AFRESH_GRACE", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    grace: Duration,
+    /// Whether it is started again when it ends by itself; otherwise afresh ends with it
+    #[arg(long, env = "AFRESH_RESTART", value_enum, default_value_t = RestartWord::Never)]
+    restart: RestartWord,
+    /// How long it must live after a restart for its new environment to count as good
+    #[arg(long, env = "AFRESH_TRIAL", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    trial: Duration,
+    /// What follows when it does not: the last good environment until the next change, or its end
+    #[arg(long, env = "AFRESH_BAD_START", value_enum, default_value_t = BadStartWord::LastGood)]
+    bad_start: BadStartWord,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RestartWord {
+    Never,
+    OnFailure,
+    Always,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BadStartWord {
+    LastGood,
+    End,
+}
+
+/// Why the program could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The runtime could not be made.
+    #[error("cannot start: {source}")]
+    Runtime {
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no environment to start it with.
+    #[error("cannot make the environment: {0}")]
+    Environment(#[from] EnvironmentError),
+    /// See there.
+    #[error(transparent)]
+    Supervise(#[from] SuperviseError),
+}
+
+/// Runs the program until it has ended for good, and returns its exit status.
+///
+/// # Errors
+/// If it could not be started at all.
+pub fn main(args: &RunArgs) -> Result<ExitCode, RunError> {
+    args.log.begin();
+    let sources = args.environment.sources();
+    // Whatever changes from here on is a change.
+    let watch = watch::Watch::begin(sources.clone(), args.environment.settle);
+    let (environment, skipped) = sources.read()?;
+    name_skipped(&skipped);
+    let environment = Arc::new(environment);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| RunError::Runtime { source })?;
+    runtime.block_on(async {
+        let (handle, end) = ChildHandle::new();
+        let supervised = supervise::supervise(args.program(), Arc::clone(&environment), args.process.policy(), end);
+        let code = tokio::select! {
+            code = supervised => code?,
+            never = watch.run(environment, handle) => match never {},
+        };
+        Ok(ExitCode::from(code))
+    })
+}
+
+/// One line per key that makes no variable, as the kubelet has an Event for them.
+fn name_skipped(skipped: &[Skipped]) {
+    for Skipped { path, reason } in skipped {
+        tracing::warn!(path = %path.display(), reason, "a key makes no variable");
+    }
+}
+
+impl RunArgs {
+    fn program(&self) -> Program {
+        let mut words = self.command.iter().cloned();
+        Program {
+            name: words.next().unwrap_or_default(),
+            arguments: words.collect(),
+        }
+    }
+}
+
+impl EnvironmentArgs {
+    fn sources(&self) -> Sources {
+        Sources {
+            directories: self.env_from.clone(),
+            prefix: self.env_prefix.clone(),
+            files: self.env_file.clone(),
+        }
+    }
+}
+
+impl ProcessArgs {
+    fn policy(&self) -> Policy {
+        Policy {
+            stop_signal: self.stop_signal,
+            grace: self.grace,
+            restart: match self.restart {
+                RestartWord::Never => Restart::Never,
+                RestartWord::OnFailure => Restart::OnFailure,
+                RestartWord::Always => Restart::Always,
+            },
+            trial: self.trial,
+            bad_start: match self.bad_start {
+                BadStartWord::LastGood => BadStart::LastGood,
+                BadStartWord::End => BadStart::End,
+            },
+        }
+    }
+}
