@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use rustix::process::Signal;
 
+use crate::LogArgs;
 use crate::args::duration;
 use crate::environment::{EnvironmentError, Skipped, Sources};
+use crate::signal::SignalName;
 use crate::supervise::{self, BadStart, ChildHandle, Policy, Program, Restart, SuperviseError};
-use crate::{LogArgs, signal};
 
 /// The flags of `afresh run`.
 #[derive(Debug, clap::Args)]
@@ -55,8 +55,8 @@ struct EnvironmentArgs {
 #[command(next_help_heading = "Its process")]
 struct ProcessArgs {
     /// What asks it to end before a restart
-    #[arg(long, env = "AFRESH_STOP_SIGNAL", value_name = "SIGNAL", default_value = "TERM", value_parser = signal::parse)]
-    stop_signal: Signal,
+    #[arg(long, env = "AFRESH_STOP_SIGNAL", value_name = "SIGNAL", default_value_t = SignalName::TERM)]
+    stop_signal: SignalName,
     /// How long it may take to end before it is killed
     #[arg(long, env = "AFRESH_GRACE", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     grace: Duration,
@@ -158,7 +158,7 @@ impl EnvironmentArgs {
 impl ProcessArgs {
     fn policy(&self) -> Policy {
         Policy {
-            stop_signal: self.stop_signal,
+            stop_signal: self.stop_signal.signal(),
             grace: self.grace,
             restart: match self.restart {
                 RestartWord::Never => Restart::Never,

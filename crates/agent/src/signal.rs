@@ -1,8 +1,11 @@
-//! Signals by the names that people write.
+//! The names of signals.
+
+use std::fmt;
+use std::str::FromStr;
 
 use rustix::process::Signal;
 
-/// Every signal that can be sent here, by its name without `SIG`.
+/// Those that mean something to a program; in the order of their usual numbers.
 const NAMES: &[(&str, Signal)] = &[
     ("HUP", Signal::HUP),
     ("INT", Signal::INT),
@@ -11,48 +14,57 @@ const NAMES: &[(&str, Signal)] = &[
     ("KILL", Signal::KILL),
     ("USR1", Signal::USR1),
     ("USR2", Signal::USR2),
-    ("PIPE", Signal::PIPE),
     ("ALRM", Signal::ALARM),
     ("TERM", Signal::TERM),
     ("CONT", Signal::CONT),
     ("STOP", Signal::STOP),
-    ("TSTP", Signal::TSTP),
-    ("TTIN", Signal::TTIN),
-    ("TTOU", Signal::TTOU),
-    ("URG", Signal::URG),
-    ("XCPU", Signal::XCPU),
-    ("XFSZ", Signal::XFSZ),
-    ("VTALRM", Signal::VTALARM),
-    ("PROF", Signal::PROF),
     ("WINCH", Signal::WINCH),
     ("IO", Signal::IO),
 ];
 
-/// A text that names no signal.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no signal: write a name such as HUP, USR1 or SIGTERM")]
-pub struct SignalError(String);
+/// A signal that has a name everywhere, such as `HUP`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalName(Signal);
 
-/// Reads `HUP`, `SIGHUP`, `hup` or the number.
-///
-/// # Errors
-/// [`SignalError`] for anything else, real-time signals among it.
-pub fn parse(text: &str) -> Result<Signal, SignalError> {
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let number: Option<i32> = text.parse().ok();
-    let matching = |entry: &&(&str, Signal)| entry.0 == name || Some(entry.1.as_raw()) == number;
-    let found = NAMES.iter().find(matching);
-    found
-        .map(|(_, signal)| *signal)
-        .ok_or_else(|| SignalError(text.to_owned()))
+impl SignalName {
+    /// `SIGTERM`.
+    pub const TERM: Self = Self(Signal::TERM);
+
+    /// The signal itself.
+    #[must_use]
+    pub fn signal(self) -> Signal {
+        self.0
+    }
 }
 
-/// The name without `SIG`, or the number of one without a name.
-#[must_use]
-pub fn name(number: i32) -> String {
-    let found = NAMES.iter().find(|(_, signal)| signal.as_raw() == number);
-    found.map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
+/// A word that names no signal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no signal: write one of {list}", list = list())]
+pub struct SignalError(String);
+
+fn list() -> String {
+    NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// `HUP`, `SIGHUP` or `hup`. Numbers differ between machines, so they are refused.
+impl FromStr for SignalName {
+    type Err = SignalError;
+
+    fn from_str(text: &str) -> Result<Self, SignalError> {
+        let upper = text.to_ascii_uppercase();
+        let short = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let found = NAMES.iter().find(|(name, _)| *name == short);
+        found
+            .map(|(_, signal)| Self(*signal))
+            .ok_or_else(|| SignalError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for SignalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = NAMES.iter().find(|(_, signal)| *signal == self.0);
+        f.write_str(name.map_or("?", |(name, _)| name))
+    }
 }
 
 #[cfg(test)]
@@ -60,22 +72,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_read_from_every_way_people_write_it() {
-        for text in ["HUP", "SIGHUP", "sighup", "hup", "1"] {
-            assert_eq!(parse(text), Ok(Signal::HUP), "{text}");
+    fn a_signal_is_written_as_people_write_it() {
+        for text in ["HUP", "SIGHUP", "hup", "sighup"] {
+            assert_eq!(text.parse::<SignalName>().unwrap().to_string(), "HUP", "{text}");
         }
-        for (name, signal) in NAMES {
-            assert_eq!(parse(name), Ok(*signal));
-            assert_eq!(super::name(signal.as_raw()), *name);
+        for (name, _) in NAMES {
+            assert_eq!(name.parse::<SignalName>().unwrap().to_string(), *name);
         }
     }
 
     #[test]
-    fn what_is_no_signal_is_named_with_the_way_out() {
-        for text in ["", "HUPP", "SIG", "0", "-1", "64", "999999999999"] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{text:?} is no signal")), "{error}");
+    fn what_is_no_signal_is_named_with_what_would_be_one() {
+        for text in ["", "SIG", "1", "HUPP", "RTMIN"] {
+            let message = text.parse::<SignalName>().unwrap_err().to_string();
+            assert!(
+                message.starts_with(&format!("{text:?} is no signal: write one of HUP, INT")),
+                "{message}"
+            );
         }
-        assert_eq!(super::name(64), "64");
     }
 }

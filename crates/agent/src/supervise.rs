@@ -26,7 +26,6 @@ pub use outcome::Outcome;
 pub use process::Program;
 
 use crate::environment::Environment;
-use crate::signal;
 use handle::{Answer, Request};
 use machine::{Machine, Step, Why};
 use process::{News, Process};
@@ -265,7 +264,7 @@ impl Supervisor {
         let process = self.process.as_ref().ok_or(ChildError::NotRunning)?;
         let sent = process.send(signal);
         sent.map_err(|error| {
-            let signal = signal::name(signal.as_raw());
+            let signal = signal.as_raw();
             let reason = error.to_string();
             tracing::warn!(signal, reason, "a signal could not be sent to the program");
             ChildError::Send { signal, reason }

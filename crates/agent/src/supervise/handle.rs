@@ -23,8 +23,8 @@ pub enum ChildError {
     /// The system refused the signal.
     #[error("cannot send signal {signal}: {reason}")]
     Send {
-        /// Its name.
-        signal: String,
+        /// Its number.
+        signal: i32,
         /// What the system said.
         reason: String,
     },

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use crate::signal;
-
 /// How a program ended, or why it never began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -39,7 +37,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(code) => write!(f, "exit status {code}"),
-            Self::Killed(number) => write!(f, "signal {}", signal::name(*number)),
+            Self::Killed(number) => write!(f, "signal {number}"),
             Self::NotStarted(_) => f.write_str("not started"),
         }
     }

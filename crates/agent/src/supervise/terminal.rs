@@ -1,7 +1,8 @@
 //! The terminal belongs to the program, not to its supervisor.
 
 use nix::sys::signal::{SigSet, Signal as Masked};
-use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process};
+use nix::unistd::getpgrp;
+use rustix::process::{Pid, Signal, getpid, kill_process};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
 /// A terminal on standard input whose foreground was ours when we began.
@@ -15,8 +16,9 @@ pub(super) struct Terminal {
 impl Terminal {
     /// `None` where there is no terminal, or it is another's.
     pub(super) fn find() -> Option<Self> {
-        let own = getpgrp();
-        if tcgetpgrp(std::io::stdin()).ok()? != own {
+        let own = tcgetpgrp(std::io::stdin()).ok()?;
+        // Ours may be 0, which is no number of a group: one of a PID namespace outside. rustix panics then.
+        if own.as_raw_nonzero().get() != getpgrp().as_raw() {
             return None;
         }
         // Who is in the background and gives the terminal to another, or writes to it, would be stopped. Programs that

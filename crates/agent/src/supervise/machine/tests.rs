@@ -274,7 +274,8 @@ proptest! {
         let mut now = Instant::now();
         let (mut alive, mut newest, mut over, mut fail_next) = (None, 1, false, false);
         let mut steps = vec![first];
-        for next in moves.into_iter().map(Some).chain([None; 8]) {
+        let moves = std::iter::once(Move::Pass(0)).chain(moves);
+        for next in moves.map(Some).chain([None; 8]) {
             let step = match next {
                 Some(Move::Pass(seconds)) => { now += Duration::from_secs(seconds); machine.tick(now) }
                 Some(Move::Ended(code)) if alive.take().is_some() => machine.ended(now, Outcome::Exited(code)),

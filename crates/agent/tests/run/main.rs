@@ -1,0 +1,10 @@
+//! `run` as a program: an init, and a supervisor that restarts in place.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod environment;
+mod init;
+mod process_1;
+mod scene;
+mod terminal;
