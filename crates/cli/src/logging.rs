@@ -26,21 +26,23 @@ pub(crate) struct LogArgs {
 impl LogArgs {
     /// Begins logging. To be called once.
     pub(crate) fn begin(&self) {
-        let builder = tracing_subscriber::fmt()
-            .with_writer(std::io::stderr)
-            .with_env_filter(self.filter());
-        match self.log_format {
-            Format::Json => builder.json().flatten_event(true).init(),
-            Format::Text => {
-                use std::io::IsTerminal as _;
-                let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-                builder.with_ansi(colours).with_target(false).init();
-            }
-        }
+        begin(&self.log_level, self.log_format);
     }
+}
 
-    fn filter(&self) -> EnvFilter {
-        EnvFilter::try_new(&self.log_level).unwrap_or_else(|_| EnvFilter::new("info"))
+/// Begins logging what the filter lets through. To be called once.
+pub(crate) fn begin(filter: &str, format: Format) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter);
+    match format {
+        Format::Json => builder.json().flatten_event(true).init(),
+        Format::Text => {
+            use std::io::IsTerminal as _;
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            builder.with_ansi(colours).with_target(false).init();
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod controller;
 mod demo;
 mod logging;
 mod parse;
+mod reloader;
 mod signals;
 mod why;
 
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Watch ConfigMaps, Secrets and workloads, and do the cheapest thing that is enough
     Controller(Box<controller::Args>),
+    /// As Stakater Reloader, flag by flag: its drop-in, with the same controller underneath
+    Reloader(Box<reloader::Args>),
     /// Say what would happen to a workload now, and why; changes nothing
     Why(Box<why::Args>),
     /// In a pod: act on each change of mounted files by a signal, a command or an HTTP request
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Controller(args) => controller::main(&args),
+        Command::Reloader(args) => reloader::main(&args),
         Command::Why(args) => why::main(&args),
         Command::Agent(args) => afresh_agent::agent::main(&args).map_err(Into::into),
         Command::Run(args) => afresh_agent::run::main(&args).map_err(Into::into),

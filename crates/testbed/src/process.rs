@@ -13,9 +13,8 @@ use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 
-/// How long a component may take to end by itself before it is killed. An API server that is watched over HTTP/1 never ends
-/// sooner than its own minute, so this is how long stopping one takes, and short of its next bookmarks.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long a component may take to end by itself before it is killed.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// The path of a program.
 pub(crate) fn locate(program: Program) -> Result<PathBuf> {
