@@ -54,6 +54,9 @@ struct ScopeArgs {
     /// Only ConfigMaps and Secrets whose labels match
     #[arg(long, env = "AFRESH_SELECTOR", value_parser = parse::selector, value_name = "SELECTOR")]
     selector: Option<String>,
+    /// Also what the secrets-store CSI driver mounts: a SecretProviderClass whose versions were rotated is a change
+    #[arg(long, env = "AFRESH_CSI")]
+    csi: bool,
     /// What counts for workloads without the annotation afresh.dev/reload: auto, roll, touch, evict or off
     #[arg(long, env = "AFRESH_DEFAULT_RELOAD", default_value = "off", value_parser = parse::reload, value_name = "MODE")]
     default_reload: Reload,
@@ -162,6 +165,7 @@ impl Args {
             namespace_selector: scope.namespace_selector.clone(),
             exclude_namespaces: scope.exclude_namespace.iter().cloned().collect(),
             selector: scope.selector.clone(),
+            csi: scope.csi,
             conventions: Conventions {
                 default: scope.default_reload,
                 ..Conventions::default()

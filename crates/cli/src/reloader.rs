@@ -289,6 +289,7 @@ impl Args {
             );
         }
         config.selector = selector_of_objects(&self.objects.resource_label_selector)?;
+        config.csi = self.acts.enable_csi_integration;
         Ok(())
     }
 

@@ -121,7 +121,7 @@ impl Actor {
             Action::Roll(roll) => self.roll(command, roll).await,
             Action::Touch { selector, files } => self.touch(command, selector, *files).await,
             Action::Evict { selector, since, .. } => self.evict(command, selector, *since).await,
-            Action::LookAtPods { selector } => self.look(command, selector).await,
+            Action::LookAtPods { selector, born } => self.look(command, selector, born).await,
         };
         result.unwrap_or_else(|error| outcome(&error))
     }
@@ -148,10 +148,13 @@ impl Actor {
         }
     }
 
-    async fn look(&self, command: &Command, selector: &str) -> Result<Outcome, WriteError> {
+    async fn look(&self, command: &Command, selector: &str, born: &[Box<str>]) -> Result<Outcome, WriteError> {
         let pods = self.writer.list_pods(&command.key.namespace, selector).await?;
-        let staying = pods.iter().filter(|pod| !pod.deleting);
-        Ok(Outcome::Pods(Pods::of(staying.filter_map(|pod| pod.created))))
+        let staying = || pods.iter().filter(|pod| !pod.deleting);
+        Ok(Outcome::Pods(Pods {
+            behind: staying().any(|pod| !born.contains(&pod.uid)),
+            ..Pods::of(staying().filter_map(|pod| pod.created))
+        }))
     }
 
     async fn touch(&self, command: &Command, selector: &str, files: Digest) -> Result<Outcome, WriteError> {

@@ -23,6 +23,8 @@ pub struct Config {
     pub exclude_namespaces: BTreeSet<Name>,
     /// A label selector on config objects; others never trigger anything.
     pub selector: Option<String>,
+    /// Keep track of what the secrets-store CSI driver mounts.
+    pub csi: bool,
     /// By which conventions annotations are read.
     pub conventions: Conventions,
     /// What `afresh reloader` does as Reloader did; `None` is `afresh controller`.
@@ -110,6 +112,7 @@ impl Config {
             namespace_selector: None,
             exclude_namespaces: BTreeSet::new(),
             selector: None,
+            csi: false,
             conventions: Conventions::default(),
             reloader: None,
             kinds: WorkloadKind::ALL.into(),

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use afresh_engine::classes::MountKey;
 use afresh_engine::index::{Source, SourceKind};
 use afresh_k8s::lean::{
-    LeanConfigMap, LeanDaemonSet, LeanDeployment, LeanNamespace, LeanPod, LeanSecret, LeanStatefulSet, LeanWorkload,
-    Undecodable, Watched,
+    LeanClass, LeanConfigMap, LeanDaemonSet, LeanDeployment, LeanMount, LeanNamespace, LeanPod, LeanSecret,
+    LeanStatefulSet, LeanWorkload, Undecodable, Watched,
 };
 use afresh_k8s::watch::{Event, InitialList, WatchFailure, WatchOptions, WatchStatus, watch};
 use afresh_model::convention::Conventions;
@@ -44,6 +45,8 @@ pub(crate) enum Thing {
     Workload(Box<LeanWorkload>),
     Pod(Box<LeanPod>),
     Namespace(Name),
+    Class(LeanClass),
+    Mount(Box<LeanMount>),
 }
 
 /// The name of a thing that is gone.
@@ -52,6 +55,8 @@ pub(crate) enum Key {
     Object(ConfigKey),
     Workload(WorkloadKey),
     Namespace(Name),
+    Class(ConfigKey),
+    Mount(MountKey),
 }
 
 /// One watch among the others.
@@ -131,6 +136,15 @@ impl Builder<'_> {
                 Some(Thing::Object(key, object, problem))
             },
         );
+        if self.config.csi {
+            // The selector is for what people label: the driver's own objects bear labels of its own.
+            self.add::<LeanClass>(SourceKind::Classes, namespace, None, None, |lean| {
+                Some(Thing::Class(lean))
+            });
+            self.add::<LeanMount>(SourceKind::Mounts, namespace, None, None, |lean| {
+                Some(Thing::Mount(Box::new(lean)))
+            });
+        }
         for kind in self.config.kinds.clone() {
             let source = SourceKind::Workload(kind);
             let workload = |lean: LeanWorkload| Some(Thing::Workload(Box::new(lean)));
@@ -221,6 +235,8 @@ impl Thing {
             Self::Workload(lean) => Key::Workload(lean.key),
             Self::Pod(lean) => Key::Workload(lean.key),
             Self::Namespace(name) => Key::Namespace(name),
+            Self::Class(lean) => Key::Class(lean.key),
+            Self::Mount(lean) => Key::Mount(lean.key),
         }
     }
 }
@@ -236,6 +252,10 @@ impl Fact {
             Self::Is(Thing::Pod(lean), _) => namespaces.contains(&lean.key.namespace),
             Self::Is(Thing::Namespace(name), _) | Self::Gone(Key::Namespace(name)) => namespaces.contains(name),
             Self::Gone(Key::Workload(key)) => namespaces.contains(&key.namespace),
+            Self::Is(Thing::Class(lean), _) => namespaces.contains(&lean.key.namespace),
+            Self::Is(Thing::Mount(lean), _) => namespaces.contains(&lean.key.0),
+            Self::Gone(Key::Class(key)) => namespaces.contains(&key.namespace),
+            Self::Gone(Key::Mount(key)) => namespaces.contains(&key.0),
             _ => false,
         }
     }

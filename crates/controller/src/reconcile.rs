@@ -10,7 +10,7 @@ use afresh_engine::notice::Notice;
 use afresh_engine::sight::Sight;
 use afresh_k8s::client::RequestCounts;
 use afresh_k8s::event::Recorder;
-use afresh_k8s::lean::{LeanPod, LeanWorkload};
+use afresh_k8s::lean::{LeanMount, LeanPod, LeanWorkload};
 use afresh_model::convention::Conventions;
 use afresh_model::name::WorkloadKey;
 use afresh_model::workload::{Observed, Reading};
@@ -113,6 +113,14 @@ impl Controller {
                 let LeanPod { key, observed, .. } = *lean;
                 self.workload(key, &observed, sight);
             }
+            Thing::Class(lean) => {
+                let (manner, problem) = lean.manner();
+                self.engine.apply_class(&lean.key, manner, problem, sight, now);
+            }
+            Thing::Mount(lean) => {
+                let LeanMount { key, mount, .. } = *lean;
+                self.engine.apply_mount(key, mount, sight, now);
+            }
             Thing::Namespace(name) if sight == Sight::Listed => self.namespaces.listed(name),
             Thing::Namespace(name) => {
                 self.namespaces.entered(name);
@@ -141,6 +149,8 @@ impl Controller {
                 self.engine.delete_object(key, now);
             }
             Key::Workload(key) => self.engine.delete_workload(key, now),
+            Key::Class(key) => self.engine.delete_class(key, now),
+            Key::Mount(key) => self.engine.delete_mount(key, now),
             Key::Namespace(name) => {
                 self.namespaces.left(name);
                 self.compat.iter().for_each(|compat| compat.namespace(false));

@@ -188,5 +188,6 @@ const fn resource(kind: ConfigKind) -> &'static str {
     match kind {
         ConfigKind::ConfigMap => "configmaps",
         ConfigKind::Secret => "secrets",
+        ConfigKind::SecretProviderClass => "secretproviderclasspodstatuses",
     }
 }

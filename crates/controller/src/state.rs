@@ -108,6 +108,8 @@ pub(crate) const fn kind_word(kind: SourceKind) -> &'static str {
     match kind {
         SourceKind::Config(kind) => kind.word(),
         SourceKind::Workload(kind) => kind.word(),
+        SourceKind::Classes => "secretproviderclass",
+        SourceKind::Mounts => "secretproviderclasspodstatus",
         SourceKind::Namespaces => "namespace",
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use afresh_model::digest::Digest;
-use afresh_model::name::{ConfigKey, ConfigRef, Name, WorkloadKey};
+use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey};
 use afresh_model::object::ConfigObject;
 use afresh_model::policy::Problem;
 use afresh_model::record::{Evicting, Record, Rolls};
@@ -12,6 +12,7 @@ use afresh_model::time::UnixSeconds;
 use afresh_model::workload::{Replace, Rollout, Workload};
 
 use crate::agenda::{Agenda, Waits, Why};
+use crate::classes::{Classes, Manner, Mount, MountKey};
 use crate::evidence::Pods;
 use crate::flap;
 use crate::index::{Applied, Index, Indexed, Source, SourceKind, WorkloadId};
@@ -126,6 +127,8 @@ pub enum Action {
     LookAtPods {
         /// The label selector of its pods.
         selector: Box<str>,
+        /// UIDs of pods that were mounted with what the CSI classes it uses hold now.
+        born: Box<[Box<str>]>,
     },
 }
 
@@ -264,6 +267,7 @@ struct Told {
 pub struct Engine {
     settings: Settings,
     index: Index,
+    classes: Classes,
     agenda: Agenda,
     slots: Vec<Slot>,
     running: usize,
@@ -291,6 +295,7 @@ impl Engine {
         Self {
             settings,
             index: Index::default(),
+            classes: Classes::default(),
             agenda: Agenda::default(),
             slots: Vec::new(),
             running: 0,
@@ -341,6 +346,32 @@ impl Engine {
         self.objects_changed(&users, now);
     }
 
+    /// Takes in what a SecretProviderClass itself says, and what is wrong with its annotations.
+    pub fn apply_class(&mut self, key: &ConfigKey, manner: Manner, problem: Option<Problem>, sight: Sight, now: Now) {
+        self.tell_object(key, problem);
+        let news = self.classes.apply_class(key, manner);
+        self.classes_changed(&news, sight, now);
+    }
+
+    /// Takes out a SecretProviderClass.
+    pub fn delete_class(&mut self, key: &ConfigKey, now: Now) {
+        self.object_problems.remove(key);
+        let news = self.classes.delete_class(key);
+        self.classes_changed(&news, Sight::Live, now);
+    }
+
+    /// Takes in what a pod's volume of a SecretProviderClass holds.
+    pub fn apply_mount(&mut self, key: MountKey, mount: Mount, sight: Sight, now: Now) {
+        let news = self.classes.apply(key, mount);
+        self.classes_changed(&news, sight, now);
+    }
+
+    /// Takes out a pod's volume of a SecretProviderClass.
+    pub fn delete_mount(&mut self, key: &MountKey, now: Now) {
+        let news = self.classes.delete(key);
+        self.classes_changed(&news, Sight::Live, now);
+    }
+
     /// Takes in a workload that is to be kept current, with what is wrong with its annotations.
     pub fn apply_workload(
         &mut self,
@@ -388,7 +419,12 @@ impl Engine {
 
     /// A watch begins to list anew.
     pub fn begin_list(&mut self, source: &Source) {
-        self.index.begin_list(source);
+        let namespace = source.namespace.as_ref();
+        match source.kind {
+            SourceKind::Classes => self.classes.begin_classes(namespace),
+            SourceKind::Mounts => self.classes.begin_mounts(namespace),
+            _ => self.index.begin_list(source),
+        }
     }
 
     /// A listed thing cannot be read: what is known of it stands.
@@ -398,6 +434,18 @@ impl Engine {
 
     /// A watch has listed everything.
     pub fn end_list(&mut self, source: &Source, now: Now) {
+        let namespace = source.namespace.as_ref();
+        match source.kind {
+            SourceKind::Classes => {
+                let news = self.classes.end_classes(namespace);
+                self.classes_changed(&news, Sight::Listed, now);
+            }
+            SourceKind::Mounts => {
+                let news = self.classes.end_mounts(namespace);
+                self.classes_changed(&news, Sight::Listed, now);
+            }
+            _ => {}
+        }
         let (users, gone) = self.index.end_list(source);
         for id in gone {
             self.move_out(id);

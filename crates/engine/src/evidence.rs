@@ -10,6 +10,8 @@ pub struct Pods {
     pub oldest: Option<UnixSeconds>,
     /// When the newest one was.
     pub newest: Option<UnixSeconds>,
+    /// Whether one of them was not surely mounted with what the CSI classes it uses hold now.
+    pub behind: bool,
 }
 
 impl Pods {
@@ -19,10 +21,12 @@ impl Pods {
         let none = Self {
             oldest: None,
             newest: None,
+            behind: false,
         };
         created.into_iter().fold(none, |pods, created| Self {
             oldest: Some(pods.oldest.map_or(created, |oldest| oldest.min(created))),
             newest: pods.newest.max(Some(created)),
+            behind: true,
         })
     }
 

@@ -41,6 +41,10 @@ pub struct Source {
 pub enum SourceKind {
     /// Config objects of a kind.
     Config(ConfigKind),
+    /// What SecretProviderClasses themselves say; see [`crate::classes`].
+    Classes,
+    /// What pods say of their volumes of SecretProviderClasses; see [`crate::classes`].
+    Mounts,
     /// Workloads of a kind.
     Workload(WorkloadKind),
     /// Namespaces; they are no part of the index.
@@ -220,7 +224,7 @@ impl Index {
                     known.listed &= !(known.key.kind == kind && within(&known.key.namespace));
                 }
             }
-            SourceKind::Namespaces => {}
+            SourceKind::Classes | SourceKind::Mounts | SourceKind::Namespaces => {}
         }
     }
 
@@ -239,7 +243,7 @@ impl Index {
                     known.listed = true;
                 }
             }
-            SourceKind::Namespaces => {}
+            SourceKind::Classes | SourceKind::Mounts | SourceKind::Namespaces => {}
         }
     }
 
@@ -292,7 +296,7 @@ impl Index {
                     gone.iter().filter_map(|key| self.delete_workload(key)).collect(),
                 )
             }
-            SourceKind::Namespaces => (Vec::new(), Vec::new()),
+            SourceKind::Classes | SourceKind::Mounts | SourceKind::Namespaces => (Vec::new(), Vec::new()),
         }
     }
 
@@ -318,6 +322,13 @@ impl Index {
         self.objects
             .iter()
             .filter_map(|(key, entry)| Some((key, entry.kept.as_ref()?.tracked())))
+    }
+
+    /// A config object, if it exists.
+    #[must_use]
+    pub fn object(&self, key: &ConfigKey) -> Option<ConfigObject> {
+        let kept = self.objects.get(key)?.kept.as_ref()?;
+        Some(kept.tracked().object)
     }
 
     /// How many config objects of a kind there are.

@@ -8,6 +8,7 @@
 //! [`Engine`] holds the three together; [`plan::plan`] is the one rule, used by the controller and by `afresh why`.
 
 pub mod agenda;
+pub mod classes;
 pub mod engine;
 pub mod evict;
 pub mod evidence;

@@ -11,7 +11,7 @@ use afresh_model::record::Applied;
 use afresh_model::selection::Selection;
 use afresh_model::time::UnixSeconds;
 use afresh_model::usage::{Mode, Needs, Use};
-use afresh_model::workload::Workload;
+use afresh_model::workload::{Rollout, Workload};
 
 use crate::evidence::Pods;
 use crate::sight::{Change, Sighting, Tracked};
@@ -100,6 +100,8 @@ pub enum News {
     Ignored,
     /// It is outside of what is watched, or an included object that is not there.
     Unseen,
+    /// A pod that is just being rolled out was the first to get it; when the rollout is over, the pods tell.
+    Arriving,
     /// Seen for the first time: recorded as it is.
     Adopted,
     /// Changed, but somebody else's rollout of the workload came after the change.
@@ -206,7 +208,7 @@ impl Draft {
         let digest = match news {
             // The same keys are refreshed too, and they have one place in the record: the touch must find its end.
             News::Unreachable(_) if self.applied.digest(object, print.basis).is_some() => return,
-            News::Unreachable(_) => old,
+            News::Unreachable(_) | News::Unseen | News::Arriving => old,
             _ => Some(print.digest),
         };
         if let Some(digest) = digest {
@@ -324,6 +326,14 @@ fn compare<O: Objects + ?Sized>(
     let delta = Delta { from, to: print.digest };
     let doubt = match from {
         Some(digest) if digest == print.digest => return News::Current,
+        _ if usage.object.kind == ConfigKind::SecretProviderClass => {
+            match (mounted(view, tracked, from.is_some()), from) {
+                (Mounted::Known(doubt), _) => doubt,
+                (Mounted::Unclear(news), _) => return news,
+                (Mounted::AsAnyOther, Some(_)) => covered(view, tracked),
+                (Mounted::AsAnyOther, None) => adopted(view, usage, tracked),
+            }
+        }
         Some(_) => covered(view, tracked),
         None => adopted(view, usage, tracked),
     };
@@ -382,6 +392,45 @@ fn time_is_silent<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Trac
         .is_some_and(|(written, recorded)| written.0 <= recorded.0.saturating_add(CLOCK_BEHIND))
 }
 
+/// What the mounts of a SecretProviderClass say, whose content differs from the record or is not recorded.
+enum Mounted {
+    /// Enough.
+    Known(Doubt),
+    /// That it has to wait.
+    Unclear(News),
+    /// That their versions were written into running pods, as a ConfigMap's files are.
+    AsAnyOther,
+}
+
+/// A pod that mounts a volume gets the newest versions, and so is often the first to tell of them. That pod is current,
+/// and whatever else a rollout brings; pods that were there before are not.
+fn mounted<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Tracked>, recorded: bool) -> Mounted {
+    let Some(tracked) = tracked else {
+        return Mounted::AsAnyOther;
+    };
+    let written = tracked.object.written;
+    let record = view.workload.record.as_ref().filter(|_| recorded);
+    let lags = |written: UnixSeconds, at: UnixSeconds| written.0 < at.0.saturating_sub(CLOCK_SKEW);
+    if written
+        .zip(record)
+        .is_some_and(|(written, record)| lags(written, record.at))
+    {
+        return Mounted::Unclear(News::Unseen); // all that is left is a pod that has not yet got what is recorded
+    }
+    if written.is_none() || written != tracked.object.created {
+        return Mounted::AsAnyOther;
+    }
+    if !recorded && tracked.change != Change::Modified {
+        return Mounted::Known(Doubt::Fresh); // it is as it was first mounted
+    }
+    match view.pods {
+        _ if view.workload.rollout == Rollout::InProgress => Mounted::Unclear(News::Arriving),
+        None => Mounted::Known(Doubt::Open),
+        Some(pods) if pods.behind => Mounted::Known(Doubt::Stale),
+        Some(_) => Mounted::Known(Doubt::Fresh),
+    }
+}
+
 /// Nothing comparable is recorded. Did the content change since the workload first used it?
 fn adopted<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option<&Tracked>) -> Doubt {
     let Some(tracked) = tracked else { return Doubt::Fresh };
@@ -431,13 +480,14 @@ const fn grade(news: &News) -> u8 {
         News::Current => 0,
         News::Ignored => 1,
         News::Unseen => 2,
-        News::Adopted => 3,
-        News::Covered => 4,
-        News::Unreachable(_) => 5,
-        News::Touch(_) => 6,
-        News::Uncertain => 7,
-        News::Roll(_) => 8,
-        News::Lacking(_) => 9,
+        News::Arriving => 3,
+        News::Adopted => 4,
+        News::Covered => 5,
+        News::Unreachable(_) => 6,
+        News::Touch(_) => 7,
+        News::Uncertain => 8,
+        News::Roll(_) => 9,
+        News::Lacking(_) => 10,
     }
 }
 

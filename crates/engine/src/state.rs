@@ -1,7 +1,7 @@
 //! What `/state` shows: the whole truth about what is watched, what waits and why.
 
 use afresh_model::digest::Digest;
-use afresh_model::name::{Name, WorkloadKey};
+use afresh_model::name::{ConfigKind, Name, WorkloadKey};
 use serde::Serialize;
 
 use crate::agenda::Waits;
@@ -79,7 +79,12 @@ impl Engine {
                 let record = |known: &Indexed| known.workload.record.as_ref().map(ToString::to_string);
                 chained(own.map(|known| format!("{}={}", known.key, record(known).unwrap_or_default())))
             }
-            SourceKind::Namespaces => chained(std::iter::empty()),
+            SourceKind::Mounts => {
+                let own = self.index().objects();
+                let own = own.filter(|(key, _)| key.kind == ConfigKind::SecretProviderClass && within(&key.namespace));
+                chained(own.map(|(key, tracked)| format!("{key}={:?}", tracked.object.content)))
+            }
+            SourceKind::Classes | SourceKind::Namespaces => chained(std::iter::empty()),
         }
     }
 

@@ -66,7 +66,7 @@ impl ObjectContent {
         let wire: Wire = serde_json::from_str(json).map_err(|error| DecodeError::place(&error))?;
         let (texts, encoded) = match kind {
             ConfigKind::Secret => (None, wire.data),
-            ConfigKind::ConfigMap => (wire.data, wire.binary_data),
+            ConfigKind::ConfigMap | ConfigKind::SecretProviderClass => (wire.data, wire.binary_data),
         };
         let mut entries = Entries::new();
         for (key, text) in encoded.unwrap_or_default() {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::lean::{LeanConfigMap, LeanSecret, Watched};
+use crate::lean::{LeanClass, LeanConfigMap, LeanSecret, Watched};
 use crate::write::{WriteError, Writer};
 use repeat::{Known, Repeats};
 
@@ -78,9 +78,13 @@ impl Regarding {
         let collection = match key.kind {
             afresh_model::name::ConfigKind::ConfigMap => LeanConfigMap::path(Some(&key.namespace)),
             afresh_model::name::ConfigKind::Secret => LeanSecret::path(Some(&key.namespace)),
+            afresh_model::name::ConfigKind::SecretProviderClass => LeanClass::path(Some(&key.namespace)),
         };
         Self {
-            api_version: "v1",
+            api_version: match key.kind {
+                afresh_model::name::ConfigKind::SecretProviderClass => "secrets-store.csi.x-k8s.io/v1",
+                _ => "v1",
+            },
             kind: key.kind.api_kind(),
             namespace: key.namespace.clone(),
             name: key.name.clone(),

@@ -4,6 +4,7 @@
 //! Values of ConfigMaps and Secrets are hashed while they are read and never stored.
 
 mod config;
+mod csi;
 mod data;
 mod decode;
 mod managed;
@@ -19,6 +20,7 @@ mod workload;
 pub(crate) use page::BookmarkMeta;
 
 pub use config::{LeanConfigMap, LeanSecret};
+pub use csi::{LeanClass, LeanMount};
 pub use meta::{KEPT_ANNOTATIONS, Owner};
 pub use namespace::LeanNamespace;
 pub use page::Page;

@@ -5,6 +5,7 @@ mod error;
 
 use std::time::Duration;
 
+use afresh_engine::classes::Classes;
 use afresh_model::annotation;
 use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
@@ -19,7 +20,9 @@ use serde_json::{Value, json};
 
 pub use error::WriteError;
 
-use crate::lean::{DecodeError, LeanConfigMap, LeanPodMeta, LeanReplica, LeanSecret, LeanWorkload, Page, Watched};
+use crate::lean::{
+    DecodeError, LeanClass, LeanConfigMap, LeanMount, LeanPodMeta, LeanReplica, LeanSecret, LeanWorkload, Page, Watched,
+};
 use crate::request::{self, CallError, malformed, unbuildable};
 
 /// The field manager of everything that Afresh writes.
@@ -193,6 +196,7 @@ impl Writer {
     ) -> Result<(ConfigObject, Option<Problem>), WriteError> {
         let (namespace, name) = (Some(&key.namespace), &key.name);
         let (_, object, problem) = match key.kind {
+            ConfigKind::SecretProviderClass => return self.get_class(key).await,
             ConfigKind::ConfigMap => {
                 let answer = self.get(&format!("{}/{name}", LeanConfigMap::path(namespace))).await?;
                 decoded(LeanConfigMap::decode(text(&answer)?))?.into_object(conventions)
@@ -202,6 +206,20 @@ impl Writer {
                 decoded(LeanSecret::decode(text(&answer)?))?.into_object(digest_key, conventions)
             }
         };
+        Ok((object, problem))
+    }
+
+    /// A SecretProviderClass, as its mounts make it; gone if no pod mounts it.
+    async fn get_class(&self, key: &ConfigKey) -> Result<(ConfigObject, Option<Problem>), WriteError> {
+        let path = format!("{}/{}", LeanClass::path(Some(&key.namespace)), key.name);
+        let answer = self.get(&path).await?;
+        let (manner, problem) = decoded(LeanClass::decode(text(&answer)?))?.manner();
+        let mut classes = Classes::default();
+        classes.apply_class(key, manner);
+        for LeanMount { key, mount, .. } in self.list_all(Some(&key.namespace)).await? {
+            classes.apply(key, mount);
+        }
+        let object = classes.object(key).ok_or(WriteError::Gone)?;
         Ok((object, problem))
     }
 

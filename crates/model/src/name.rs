@@ -94,36 +94,42 @@ pub enum ConfigKind {
     ConfigMap,
     /// core/v1 Secret; its digests are keyed.
     Secret,
+    /// A SecretProviderClass of the secrets-store CSI driver: what its volumes were last given.
+    SecretProviderClass,
 }
 
 impl ConfigKind {
-    /// Both kinds, in the order they sort.
-    pub const ALL: [Self; 2] = [Self::ConfigMap, Self::Secret];
+    /// All kinds, in the order they sort.
+    pub const ALL: [Self; 3] = [Self::ConfigMap, Self::Secret, Self::SecretProviderClass];
 
-    /// As users write it in annotations: `configmap`, `secret`.
+    /// As users write it in annotations: `configmap`, `secret`, `secretproviderclass`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::ConfigMap => "configmap",
             Self::Secret => "secret",
+            Self::SecretProviderClass => "secretproviderclass",
         }
     }
 
-    /// The API kind: `ConfigMap`, `Secret`.
+    /// The API kind: `ConfigMap`, `Secret`, `SecretProviderClass`.
     #[must_use]
     pub const fn api_kind(self) -> &'static str {
         match self {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::SecretProviderClass => "SecretProviderClass",
         }
     }
 
-    /// The kind a user means: `configmap`, `configmaps`, `cm`, `secret`, `secrets`, in any case.
+    /// The kind a user means: `configmap`, `configmaps`, `cm`, `secret`, `secrets`, `secretproviderclass`,
+    /// `spc`, in any case.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         match word.to_ascii_lowercase().as_str() {
             "configmap" | "configmaps" | "cm" => Some(Self::ConfigMap),
             "secret" | "secrets" => Some(Self::Secret),
+            "secretproviderclass" | "secretproviderclasses" | "spc" => Some(Self::SecretProviderClass),
             _ => None,
         }
     }
@@ -132,7 +138,7 @@ impl ConfigKind {
 /// A config object within the namespace of who refers to it; written `configmap/web`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConfigRef {
-    /// ConfigMap or Secret.
+    /// Its kind.
     pub kind: ConfigKind,
     /// Its name.
     pub name: Name,
@@ -176,7 +182,7 @@ pub enum ConfigRefError {
 /// A config object anywhere in the cluster. Sorts by kind, namespace, name, so that a namespace is one range.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConfigKey {
-    /// ConfigMap or Secret.
+    /// Its kind.
     pub kind: ConfigKind,
     /// Its namespace.
     pub namespace: Name,

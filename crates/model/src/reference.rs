@@ -9,6 +9,9 @@ use crate::name::{ConfigKind, ConfigRef};
 use crate::selection::Selection;
 use crate::template::{Container, KeyToPath, PodSpec, Volume, VolumeMount};
 
+/// The CSI driver whose volumes come from a SecretProviderClass.
+const SECRETS_STORE: &str = "secrets-store.csi.k8s.io";
+
 /// One use of a config object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -236,6 +239,8 @@ fn mount_references(mount: &VolumeMount, volume: &Volume, user: &User, spec: &Po
             (true, true) => Via::Projected { path: path.clone() },
         };
         let keys = match sub_path {
+            // Files have other names than the secrets they come from.
+            _ if source.kind == ConfigKind::SecretProviderClass => Keys::All,
             Some(sub_path) => keys_below(source.items, sub_path),
             None => source.items.map_or(Keys::All, |items| named(items.iter())),
         };
@@ -278,6 +283,12 @@ fn sources(volume: &Volume) -> Vec<Sourced<'_>> {
             &source.items,
             source.optional,
         ));
+    }
+    // The driver writes the files itself; without the class a pod waits, but what is known of one says nothing of that.
+    let csi = volume.csi.as_ref().filter(|csi| &*csi.driver == SECRETS_STORE);
+    if let Some(class) = csi.and_then(|csi| csi.volume_attributes.as_ref()?.secret_provider_class.as_deref()) {
+        let optional = Some(true);
+        found.push(sourced(ConfigKind::SecretProviderClass, class, &None, optional));
     }
     for source in volume.projected.iter().flat_map(|projected| &projected.sources) {
         if let Some(source) = &source.config_map {

@@ -148,6 +148,26 @@ pub struct Volume {
     pub secret: Option<SecretSource>,
     /// Of several sources.
     pub projected: Option<Projected>,
+    /// Of a CSI driver.
+    pub csi: Option<Csi>,
+}
+
+/// A volume of a CSI driver.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Csi {
+    /// The driver.
+    pub driver: Box<str>,
+    /// What the driver is told.
+    pub volume_attributes: Option<CsiAttributes>,
+}
+
+/// `volumeAttributes` of a CSI volume, of which one matters.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CsiAttributes {
+    /// Where the secrets-store CSI driver takes the files from.
+    pub secret_provider_class: Option<Box<str>>,
 }
 
 /// A ConfigMap as a volume, or an object as a projected source.

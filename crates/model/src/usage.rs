@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::KeyHash;
-use crate::name::ConfigRef;
+use crate::name::{ConfigKind, ConfigRef};
 use crate::pattern::Pattern;
 use crate::policy::{Policy, Reload};
 use crate::reference::{Freshness, Keys, Reference, User};
@@ -64,6 +64,18 @@ impl Use {
     /// frozen as a variable (KEP-1412).
     #[must_use]
     pub fn classes(&self, mode: Mode, immutable: bool) -> Classes {
+        let classes = self.classes_of_any(mode, immutable);
+        match self.object.kind {
+            // Its driver writes the files anew by itself, and nothing makes it do so sooner.
+            ConfigKind::SecretProviderClass => Classes {
+                touch: Selection::default(),
+                ..classes
+            },
+            ConfigKind::ConfigMap | ConfigKind::Secret => classes,
+        }
+    }
+
+    fn classes_of_any(&self, mode: Mode, immutable: bool) -> Classes {
         let none = Selection::default();
         let live = self.hot.union(&self.cold);
         match mode {
@@ -161,7 +173,11 @@ fn empty(reference: &Reference) -> Use {
         frozen: none.clone(),
         hot: none.clone(),
         cold: none,
-        needs: Needs::Nothing,
+        needs: match reference.object.kind {
+            // It is known only once a pod has mounted it.
+            ConfigKind::SecretProviderClass => Needs::Unknown,
+            ConfigKind::ConfigMap | ConfigKind::Secret => Needs::Nothing,
+        },
     }
 }
 

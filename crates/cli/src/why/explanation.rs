@@ -175,6 +175,8 @@ pub(crate) enum ObjectState {
     Ignored,
     /// An included object that is not there.
     Absent,
+    /// Changed; a pod that is being rolled out was the first to get it.
+    Arriving,
     /// Seen for the first time: taken as it is.
     Adopted,
     /// Changed, but the pods are younger than the change.

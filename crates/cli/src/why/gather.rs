@@ -189,6 +189,12 @@ async fn read_globs(writer: &Writer, key: &DigestKey, workload: &Workload, facts
             continue;
         }
         let listed = match kind {
+            ConfigKind::SecretProviderClass => {
+                let why =
+                    "which SecretProviderClasses the globs of afresh.dev/include match is for the controller to tell";
+                facts.unknowns.push(why.to_owned());
+                continue;
+            }
             ConfigKind::ConfigMap => {
                 let all = writer.list_all::<LeanConfigMap>(Some(&namespace)).await;
                 all.map(|all| all.into_iter().map(|map| map.into_object(conventions)).collect())

@@ -94,6 +94,7 @@ impl Viewer<'_> {
             (_, News::Ignored) => ObjectState::Ignored,
             (_, News::Current) => ObjectState::Current,
             (_, News::Unseen) => ObjectState::Absent,
+            (_, News::Arriving) => ObjectState::Arriving,
             (_, News::Adopted) => ObjectState::Adopted,
             (_, News::Covered) => ObjectState::Covered,
             (_, News::Unreachable(_)) => ObjectState::Unreachable,
@@ -113,6 +114,12 @@ impl Viewer<'_> {
             ObjectState::Current if absent => "current: it was not there before either, and is optional",
             ObjectState::Current => "current",
             ObjectState::Ignored => "ignored: it says afresh.dev/ignore: true",
+            ObjectState::Absent if self.object.kind == ConfigKind::SecretProviderClass => {
+                "nothing newer than what is recorded is mounted in any pod"
+            }
+            ObjectState::Arriving => {
+                "changed; a pod of the rollout that is under way was the first to get it: when that is over, the pods tell"
+            }
             ObjectState::Absent => "not there; it is only included, so nothing waits for it",
             ObjectState::Adopted if absent => "not there, and optional: taken as it is",
             ObjectState::Adopted => "not recorded yet: taken as it is, the pods started on this content",

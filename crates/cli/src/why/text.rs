@@ -248,7 +248,7 @@ const fn style(state: ObjectState) -> Style {
     match state {
         ObjectState::Current | ObjectState::Adopted | ObjectState::Covered => GOOD,
         ObjectState::NotCompared | ObjectState::Excluded | ObjectState::Ignored | ObjectState::Absent => DIM,
-        ObjectState::Touch | ObjectState::Roll | ObjectState::Uncertain => BUSY,
+        ObjectState::Touch | ObjectState::Roll | ObjectState::Uncertain | ObjectState::Arriving => BUSY,
         ObjectState::Unreachable
         | ObjectState::Missing
         | ObjectState::MissingKey

@@ -9,6 +9,7 @@ pub(super) const fn resource_type(kind: ConfigKind) -> &'static str {
     match kind {
         ConfigKind::ConfigMap => "CONFIGMAP",
         ConfigKind::Secret => "SECRET",
+        ConfigKind::SecretProviderClass => "SECRETPROVIDERCLASS",
     }
 }
 

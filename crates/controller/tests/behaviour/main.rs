@@ -4,6 +4,7 @@
 mod admin;
 mod annotations;
 mod compat;
+mod csi;
 mod evictions;
 mod leaders;
 mod objects;

@@ -17,6 +17,48 @@ impl Engine {
         }
     }
 
+    /// A pod that was mounted with the newest versions and one that was given them later are told apart: also where the
+    /// content is the same, that is news.
+    pub(super) fn classes_changed(&mut self, classes: &[ConfigKey], sight: Sight, now: Now) {
+        for key in classes {
+            let mut users = match self.classes.object(key) {
+                Some(object) => {
+                    let before = self.index.object(key).map(|known| (known.created, known.written));
+                    let after = (object.created, object.written);
+                    let users = self.index.apply_object(key, object, sight);
+                    if before == Some(after) {
+                        users
+                    } else {
+                        self.index.users(key)
+                    }
+                }
+                None => self.index.delete_object(key),
+            };
+            users.dedup();
+            self.objects_changed(&users, now);
+        }
+    }
+
+    /// The workload's pods are to be looked at.
+    pub(super) fn look(&self, known: &Indexed) -> Action {
+        let classes = known.workload.uses.iter().map(|usage| &usage.object);
+        let classes = classes.filter(|object| object.kind == ConfigKind::SecretProviderClass);
+        let born = classes.filter_map(|class| {
+            let key = ConfigKey {
+                kind: class.kind,
+                namespace: known.key.namespace.clone(),
+                name: class.name.clone(),
+            };
+            let born: BTreeSet<Box<str>> = self.classes.born(&key).map(Into::into).collect();
+            self.index.object(&key).map(|_| born)
+        });
+        let born = born.reduce(|all, own| all.intersection(&own).cloned().collect());
+        Action::LookAtPods {
+            selector: known.workload.selector.clone(),
+            born: born.unwrap_or_default().into_iter().collect(),
+        }
+    }
+
     pub(super) fn agenda_changed(&mut self, id: WorkloadId, now: Now) {
         match self.slots.get_mut(id.index()).and_then(|slot| slot.running.as_mut()) {
             Some(running) => running.workload = true,
@@ -94,9 +136,7 @@ impl Engine {
                 self.agenda.changed(id, now.mono);
                 None
             }
-            Verdict::LookAtPods => Some(Action::LookAtPods {
-                selector: known.workload.selector.clone(),
-            }),
+            Verdict::LookAtPods => Some(self.look(known)),
             Verdict::Roll(config) if known.workload.replace == Replace::Evict => {
                 self.choose_evict(id, plan, config, pods, now)
             }

@@ -86,9 +86,7 @@ impl Engine {
         self.may_replace(id, rolls, now)?;
         let known = self.index.workload(id)?;
         let Some(pods) = pods else {
-            return Some(Action::LookAtPods {
-                selector: known.workload.selector.clone(),
-            });
+            return Some(self.look(known));
         };
         Some(self.begin_evicting(known, plan, config, pods, now))
     }

@@ -735,4 +735,5 @@ fn content_that_goes_back_is_a_new_template_and_a_repeated_try_is_the_same() {
     assert_eq!(digests.len(), 3);
 }
 
+mod csi;
 mod evicting;

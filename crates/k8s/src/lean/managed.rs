@@ -10,13 +10,17 @@ use super::decode::{self, EntrySink};
 #[derive(Default, Clone, Copy)]
 pub(super) struct Written(pub(super) Option<UnixSeconds>);
 
+/// The newest `time` among the entries that own `status`.
+#[derive(Default, Clone, Copy)]
+pub(super) struct StatusWritten(pub(super) Option<UnixSeconds>);
+
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Entry {
     #[serde(deserialize_with = "decode::time")]
     time: Option<UnixSeconds>,
     #[serde(rename = "fieldsV1", deserialize_with = "decode::collect")]
-    fields: OwnsData,
+    fields: Owns,
     /// A subresource has no data of its own.
     #[serde(deserialize_with = "subresource")]
     subresource: bool,
@@ -28,50 +32,64 @@ fn subresource<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Er
 }
 
 #[derive(Default)]
-struct OwnsData(bool);
+struct Owns {
+    data: bool,
+    status: bool,
+}
 
-impl EntrySink for OwnsData {
+impl EntrySink for Owns {
     fn entry<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         // `stringData` is folded into `data` before it is stored, but its field set names it.
-        self.0 |= matches!(key, "f:data" | "f:binaryData" | "f:stringData");
+        self.data |= matches!(key, "f:data" | "f:binaryData" | "f:stringData");
+        self.status |= key == "f:status";
         map.next_value::<IgnoredAny>().map(drop)
     }
 }
 
 impl<'de> Deserialize<'de> for Written {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_option(Newest)
+        let counts = |entry: &Entry| entry.fields.data && !entry.subresource;
+        deserializer.deserialize_option(Newest(counts)).map(Self)
     }
 }
 
-struct Newest;
+impl<'de> Deserialize<'de> for StatusWritten {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_option(Newest(|entry: &Entry| entry.fields.status))
+            .map(Self)
+    }
+}
 
-impl<'de> Visitor<'de> for Newest {
-    type Value = Written;
+/// The newest time of the entries that count.
+struct Newest<F>(F);
+
+impl<'de, F: Fn(&Entry) -> bool> Visitor<'de> for Newest<F> {
+    type Value = Option<UnixSeconds>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("managedFields")
     }
 
-    fn visit_none<E>(self) -> Result<Written, E> {
-        Ok(Written::default())
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_unit<E>(self) -> Result<Written, E> {
-        Ok(Written::default())
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Written, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Written, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut newest = None;
         while let Some(entry) = seq.next_element::<Entry>()? {
-            if entry.fields.0 && !entry.subresource {
+            if (self.0)(&entry) {
                 newest = newest.max(entry.time);
             }
         }
-        Ok(Written(newest))
+        Ok(newest)
     }
 }

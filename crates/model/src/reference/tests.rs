@@ -109,3 +109,21 @@ fn found(spec: &Value) -> Vec<String> {
 fn a_pod_spec_refers_to(#[case] spec: Value, #[case] expected: &[&str]) {
     assert_eq!(found(&spec), expected);
 }
+
+#[test]
+fn a_volume_of_the_secrets_store_driver_uses_its_class_whole() {
+    let csi = |driver: &str| json!({"name": "c", "csi": {"driver": driver, "volumeAttributes": {"secretProviderClass": "vault", "usePodIdentity": "false"}}});
+    let of = |driver: &str, mount: Value| {
+        let spec = json!({"containers": [{"name": "app", "volumeMounts": [mount]}], "volumes": [csi(driver)]});
+        references(&serde_json::from_value(spec).unwrap())
+    };
+    let mount = json!({"name": "c", "mountPath": "/c"});
+    let sub_path = json!({"name": "c", "mountPath": "/c/file", "subPath": "file"});
+    for (mount, freshness) in [(mount.clone(), Freshness::Live), (sub_path, Freshness::Frozen)] {
+        let found = of("secrets-store.csi.k8s.io", mount);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].object.to_string(), "secretproviderclass/vault");
+        assert_eq!((&found[0].keys, found[0].freshness), (&Keys::All, freshness));
+    }
+    assert!(of("other.csi.example", mount).is_empty());
+}

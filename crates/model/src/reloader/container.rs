@@ -57,6 +57,10 @@ fn is_of(volume: &Volume, object: &ConfigRef) -> bool {
                 .is_some_and(|source| &*source.secret_name == name)
                 || projected.any(|source| source.secret.as_ref().is_some_and(|source| &*source.name == name))
         }
+        ConfigKind::SecretProviderClass => {
+            let attributes = volume.csi.as_ref().and_then(|csi| csi.volume_attributes.as_ref());
+            attributes.is_some_and(|attributes| attributes.secret_provider_class.as_deref() == Some(name))
+        }
     }
 }
 
@@ -64,6 +68,7 @@ fn by_key(from: &EnvVarSource, kind: ConfigKind) -> Option<&str> {
     let key = match kind {
         ConfigKind::ConfigMap => &from.config_map_key_ref,
         ConfigKind::Secret => &from.secret_key_ref,
+        ConfigKind::SecretProviderClass => return None,
     };
     key.as_ref().map(|key| &*key.name)
 }
@@ -72,6 +77,7 @@ fn whole(from: &EnvFrom, kind: ConfigKind) -> Option<&str> {
     let object = match kind {
         ConfigKind::ConfigMap => &from.config_map_ref,
         ConfigKind::Secret => &from.secret_ref,
+        ConfigKind::SecretProviderClass => return None,
     };
     object.as_ref().map(|object| &*object.name)
 }

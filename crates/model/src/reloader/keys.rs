@@ -7,6 +7,11 @@ use crate::name::ConfigKind;
 /// The key of an annotation.
 pub type Key = Cow<'static, str>;
 
+/// Every SecretProviderClass that is mounted counts. No flag changes it.
+const CLASS_AUTO: &Key = &Cow::Borrowed("secretproviderclass.reloader.stakater.com/auto");
+/// These SecretProviderClasses count. No flag changes it.
+const CLASS_RELOAD: &Key = &Cow::Borrowed("secretproviderclass.reloader.stakater.com/reload");
+
 /// The keys of Reloader's annotations. Equal keys would be read alike; nothing forbids them, as in Reloader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
@@ -56,6 +61,7 @@ impl Keys {
         match kind {
             ConfigKind::ConfigMap => &self.configmap_auto,
             ConfigKind::Secret => &self.secret_auto,
+            ConfigKind::SecretProviderClass => CLASS_AUTO,
         }
     }
 
@@ -65,6 +71,7 @@ impl Keys {
         match kind {
             ConfigKind::ConfigMap => &self.configmap_reload,
             ConfigKind::Secret => &self.secret_reload,
+            ConfigKind::SecretProviderClass => CLASS_RELOAD,
         }
     }
 
@@ -74,6 +81,7 @@ impl Keys {
         match kind {
             ConfigKind::ConfigMap => "configmaps.exclude.reloader.stakater.com/reload",
             ConfigKind::Secret => "secrets.exclude.reloader.stakater.com/reload",
+            ConfigKind::SecretProviderClass => "secretproviderclasses.exclude.reloader.stakater.com/reload",
         }
     }
 }

@@ -17,6 +17,7 @@ pub const fn type_word(kind: ConfigKind) -> &'static str {
     match kind {
         ConfigKind::ConfigMap => "CONFIGMAP",
         ConfigKind::Secret => "SECRET",
+        ConfigKind::SecretProviderClass => "SECRETPROVIDERCLASS",
     }
 }
 

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::lean::{
-    LeanConfigMap, LeanDaemonSet, LeanDeployment, LeanNamespace, LeanPod, LeanPodMeta, LeanReplica, LeanSecret,
-    LeanStatefulSet, Page, Undecodable, Watched,
+    LeanClass, LeanConfigMap, LeanDaemonSet, LeanDeployment, LeanMount, LeanNamespace, LeanPod, LeanPodMeta,
+    LeanReplica, LeanSecret, LeanStatefulSet, Page, Undecodable, Watched,
 };
 
 /// Field names the decoders look at.
@@ -87,6 +87,8 @@ fn decode_as_everything(text: &str) {
     let _ = LeanPod::decode(text);
     let _ = LeanPodMeta::decode(text);
     let _ = LeanReplica::decode(text);
+    let _ = LeanClass::decode(text);
+    let _ = LeanMount::decode(text);
     let _ = LeanNamespace::decode(text);
     let _ = Page::<LeanPod>::decode(text.as_bytes());
     if let Err(error) = LeanDeployment::decode(text) {
