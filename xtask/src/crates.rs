@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "afresh-agent",
         ],
     ),
+    ("microservice", &["afresh"]),
     ("afresh-bench", &["afresh-k8s", "afresh-testbed"]),
     ("afresh-testbed", &["afresh-testbed-host"]),
     ("afresh-testbed-host", &[]),

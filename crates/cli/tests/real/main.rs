@@ -12,6 +12,7 @@ mod evictions;
 mod in_pod;
 mod install;
 mod manifests;
+mod microservice;
 mod node;
 mod program;
 mod world;

@@ -115,7 +115,7 @@ pub(crate) async fn state(address: SocketAddr) -> Result<Value> {
 }
 
 /// GET by HTTP/1.0: the answer ends with the connection.
-async fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         stream
