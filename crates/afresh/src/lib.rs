@@ -82,3 +82,8 @@ pub use live::Live;
 pub use object::{Cluster, Object, Strategy};
 pub use source::Source;
 pub use version::{Guard, Reader, Version};
+
+/// The guide's own code, so that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+struct Guide;
