@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use afresh_volume::Watcher;
+use afresh_volume::{State, Watcher};
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::gather::Gather;
 use crate::live::Shared;
-use crate::tree::Node;
+use crate::tree::{Node, Sources};
 use crate::{Live, LoadError, de};
 
 /// After a change everything is read once more: a file that was written and written back while it was being read looks
@@ -31,12 +31,6 @@ pub(crate) struct Driver<T> {
     failures: u32,
     #[cfg(feature = "kube")]
     pub(crate) feed: Option<Arc<crate::object::Feed>>,
-}
-
-/// What one reading came to.
-pub(crate) enum Outcome<T> {
-    New(T, Node),
-    Same,
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Driver<T> {
@@ -77,20 +71,24 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Driver<T> {
 
     /// The first reading, which must be good.
     pub(crate) fn first(&mut self, watcher: &Watcher) -> Result<Arc<Shared<T>>, LoadError> {
-        let (value, tree) = match self.read(true)? {
-            Outcome::New(value, tree) => (value, tree),
-            // Not asked for, so it does not come.
-            Outcome::Same => return Err(LoadError::Panicked { message: String::new() }),
-        };
+        let (tree, sources) = self.gather()?;
+        let value = self.build(&tree, &sources)?;
         self.last = tree;
         let shared = Arc::new(Shared::new(value));
         shared.state().degraded = self.degraded(watcher);
         Ok(shared)
     }
 
-    /// Why changes are noticed late.
+    /// Why changes are noticed late, or not at all.
     fn degraded(&self, watcher: &Watcher) -> Option<String> {
-        let by_files = watcher.degraded().map(str::to_owned);
+        let stale = watcher.states().find(|(_, state)| **state == State::Stale);
+        let stale = stale.map(|(path, _)| {
+            let path = path.display();
+            format!(
+                "{path} is a subPath mount gone stale: only a new container sees what it is now; mount the whole volume"
+            )
+        });
+        let by_files = stale.or_else(|| watcher.degraded().map(str::to_owned));
         #[cfg(feature = "kube")]
         return by_files.or_else(|| self.feed.as_ref()?.degraded());
         #[cfg(not(feature = "kube"))]
@@ -132,24 +130,24 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Driver<T> {
             state.metrics.overflows = watcher.overflows();
             state.degraded = self.degraded(watcher);
         }
-        match self.read(false) {
-            Ok(outcome) => {
+        let confirm = is_told.then(|| Instant::now() + CONFIRM);
+        match self.newer() {
+            Ok(newer) => {
                 self.failures = 0;
-                match outcome {
-                    Outcome::New(value, tree) => {
+                match newer {
+                    Some((value, tree)) => {
                         self.last = tree;
                         shared.publish(value);
                     }
                     // What was wrong has gone back to what is served.
-                    Outcome::Same => shared.state().trouble = None,
+                    None => shared.state().trouble = None,
                 }
-                is_told.then(|| Instant::now() + CONFIRM)
+                confirm
             }
             Err(error) => {
-                let retry = error.is_worth_a_retry();
-                let due = self.fail(shared, error);
-                let confirm = is_told.then(|| Instant::now() + CONFIRM);
-                if retry { due } else { confirm }
+                let is_worth_a_retry = error.is_worth_a_retry();
+                let again = self.fail(shared, error);
+                if is_worth_a_retry { again } else { confirm }
             }
         }
     }
@@ -169,28 +167,33 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Driver<T> {
         Some(Instant::now() + pause)
     }
 
-    /// Reads all sources into the application's type. `must` = also if nothing is different.
-    fn read(&self, must: bool) -> Result<Outcome<T>, LoadError> {
+    /// What the sources say now, if it is good and not what they said before.
+    fn newer(&self) -> Result<Option<(T, Node)>, LoadError> {
+        let (tree, sources) = self.gather()?;
+        if tree == self.last {
+            return Ok(None);
+        }
+        let value = self.build(&tree, &sources)?;
+        Ok(Some((value, tree)))
+    }
+
+    fn gather(&self) -> Result<(Node, Sources), LoadError> {
         #[cfg(feature = "kube")]
         let mut gather = Gather::new(self.config.watch.limits, self.feed.as_deref());
         #[cfg(not(feature = "kube"))]
         let mut gather = Gather::new(self.config.watch.limits);
         let tree = gather.tree(&self.config.layers)?;
-        if !must && tree == self.last {
-            return Ok(Outcome::Same);
-        }
-        // The application's own code: `Deserialize` and the checks.
-        let read = catch_unwind(AssertUnwindSafe(|| {
-            let value: T = de::from_tree(&tree, &gather.sources)?;
-            self.config
-                .checks
-                .iter()
-                .try_for_each(|check| check(&value))
-                .map_err(LoadError::Rejected)?;
-            Ok(value)
+        Ok((tree, gather.sources))
+    }
+
+    /// Runs the application's own code: `Deserialize` and the checks.
+    fn build(&self, tree: &Node, sources: &Sources) -> Result<T, LoadError> {
+        let built = catch_unwind(AssertUnwindSafe(|| {
+            let value: T = de::from_tree(tree, sources)?;
+            let checked = self.config.checks.iter().try_for_each(|check| check(&value));
+            checked.map_err(LoadError::Rejected).map(|()| value)
         }));
-        let value = read.unwrap_or_else(|panic| Err(panicked(&*panic)))?;
-        Ok(Outcome::New(value, tree))
+        built.unwrap_or_else(|panic| Err(panicked(&*panic)))
     }
 
     #[cfg(feature = "kube")]

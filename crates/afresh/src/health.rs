@@ -26,7 +26,8 @@ pub struct Health {
     pub since: SystemTime,
     /// Why what is there now was not taken, if it was not.
     pub trouble: Option<Trouble>,
-    /// Why changes are noticed late (by the slow poll), if they are: the system gives no events.
+    /// Why changes are noticed late, or not at all, if so: the system gives no events (then by the slow poll), a `subPath`
+    /// mount has gone stale, the API server is away.
     pub degraded: Option<String>,
 }
 

@@ -41,11 +41,21 @@ impl Flavour {
     }
 }
 
+/// When a kubelet looks at a pod, and so at its volumes, by itself (`syncFrequency`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resync {
+    /// So rarely that no test sees it: what is fresh is fresh because of whoever touched the pod, and no clock has to tell.
+    Rare,
+    /// After 60 to 90 s, as by default.
+    Default,
+}
+
 /// How a cluster is to be; see [`Cluster::builder`].
 #[derive(Clone, Debug)]
 pub struct Builder {
     pub(crate) flavour: Flavour,
     pub(crate) audit: bool,
+    pub(crate) resync: Resync,
     pub(crate) api_server_flags: Vec<(String, String)>,
 }
 
@@ -61,6 +71,13 @@ impl Builder {
     #[must_use]
     pub fn without_audit(mut self) -> Self {
         self.audit = false;
+        self
+    }
+
+    /// With a kubelet that looks at each pod every 60 to 90 s by itself, as by its defaults, instead of practically never.
+    #[must_use]
+    pub fn default_resync(mut self) -> Self {
+        self.resync = Resync::Default;
         self
     }
 
@@ -174,6 +191,7 @@ impl Cluster {
         Builder {
             flavour: Flavour::ControlPlane,
             audit: true,
+            resync: Resync::Rare,
             api_server_flags: Vec::new(),
         }
     }

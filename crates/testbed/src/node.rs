@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::access::Access;
-use crate::cluster::{Part, Parts};
+use crate::cluster::{Part, Parts, Resync};
 use crate::error::{Error, Result};
 use crate::image::{self, Image};
 use crate::process::{Recipe, locate, output};
@@ -86,10 +86,11 @@ impl Node {
     }
 
     /// Starts the kubelet, which registers the node.
-    pub(crate) fn join(&self, state: &State, access: &Access, parts: &mut Parts) -> Result<()> {
+    pub(crate) fn join(&self, state: &State, access: &Access, resync: Resync, parts: &mut Parts) -> Result<()> {
         let [port] = crate::ports::free()?;
         let config = state.data.join("kubelet.json");
-        fs::write(&config, self.kubelet_config(state, port).to_string()).map_err(Error::file("write", &config))?;
+        fs::write(&config, self.kubelet_config(state, port, resync).to_string())
+            .map_err(Error::file("write", &config))?;
         let recipe = Recipe::new(Program::Kubelet, &state.logs)
             .flag("config", config)
             .flag("kubeconfig", access.kubeconfig())
@@ -101,7 +102,11 @@ impl Node {
         Ok(())
     }
 
-    fn kubelet_config(&self, state: &State, port: u16) -> serde_json::Value {
+    fn kubelet_config(&self, state: &State, port: u16, resync: Resync) -> serde_json::Value {
+        let sync_frequency = match resync {
+            Resync::Rare => "10m",
+            Resync::Default => "1m",
+        };
         json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -118,9 +123,7 @@ impl Node {
             "enforceNodeAllocatable": [],
             "cgroupRoot": env::var(host::ENV_CGROUP).unwrap_or_default(),
             "failSwapOn": false,
-            // A minute by itself: then a file that a test sees fresh is fresh because of whoever touched the pod, and no clock
-            // has to tell which it was.
-            "syncFrequency": "10m",
+            "syncFrequency": sync_frequency,
             "resolvConf": "",
             "podLogsDir": state.logs.join("pods"),
             "volumePluginDir": state.data.join("kubelet-plugins"),

@@ -5,7 +5,7 @@ use std::future::Future;
 use afresh_testbed_host as host;
 use tokio::sync::OnceCell;
 
-use crate::cluster::{Cluster, Flavour};
+use crate::cluster::{Builder, Cluster, Flavour};
 use crate::error::{Error, Result};
 
 /// A failure is kept as well: every further test would only wait for the same one.
@@ -14,10 +14,11 @@ type Shared = OnceCell<std::result::Result<Cluster, String>>;
 static CONTROL_PLANE: Shared = OnceCell::const_new();
 static CONTROLLERS: Shared = OnceCell::const_new();
 static NODE: Shared = OnceCell::const_new();
+static ORDINARY_NODE: Shared = OnceCell::const_new();
 
-async fn get_or_start(shared: &'static Shared, flavour: Flavour) -> Result<&'static Cluster> {
+async fn get_or_start(shared: &'static Shared, builder: Builder) -> Result<&'static Cluster> {
     let start = async || {
-        let started = Cluster::builder().flavour(flavour).start().await;
+        let started = builder.start().await;
         started.map_err(|error| format!("{error:?}"))
     };
     let kept = shared.get_or_init(start).await;
@@ -31,7 +32,7 @@ impl Cluster {
     /// # Errors
     /// [`Error::SharedNotStarted`], the same to every test.
     pub async fn shared() -> Result<&'static Self> {
-        get_or_start(&CONTROL_PLANE, Flavour::ControlPlane).await
+        get_or_start(&CONTROL_PLANE, Cluster::builder().flavour(Flavour::ControlPlane)).await
     }
 
     /// The [`Flavour::Controllers`] cluster that all tests of this binary share.
@@ -39,7 +40,7 @@ impl Cluster {
     /// # Errors
     /// [`Error::SharedNotStarted`], the same to every test.
     pub async fn shared_with_controllers() -> Result<&'static Self> {
-        get_or_start(&CONTROLLERS, Flavour::Controllers).await
+        get_or_start(&CONTROLLERS, Cluster::builder().flavour(Flavour::Controllers)).await
     }
 
     /// The [`Flavour::Node`] cluster that all tests of this binary share, or `None` if no node can run here: then the test
@@ -54,7 +55,24 @@ impl Cluster {
             if reason.is_some() {
                 return Ok(None);
             }
-            get_or_start(&NODE, Flavour::Node).await.map(Some)
+            get_or_start(&NODE, Cluster::builder().flavour(Flavour::Node))
+                .await
+                .map(Some)
+        }
+    }
+
+    /// As [`Cluster::shared_with_node`], with [`Builder::default_resync`]. A test binary has one node: this one, or that.
+    ///
+    /// # Errors
+    /// [`Error::SharedNotStarted`], the same to every test.
+    pub fn shared_with_ordinary_node() -> impl Future<Output = Result<Option<&'static Self>>> {
+        let reason = skip_without_node();
+        async move {
+            if reason.is_some() {
+                return Ok(None);
+            }
+            let builder = Cluster::builder().flavour(Flavour::Node).default_resync();
+            get_or_start(&ORDINARY_NODE, builder).await.map(Some)
         }
     }
 }

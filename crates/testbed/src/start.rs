@@ -118,7 +118,7 @@ async fn assemble(builder: &Builder, state: &State, parts: &mut Parts) -> Result
         parts.0.push(Part::start(scheduler)?);
     }
     if let Some(node) = &node {
-        node.join(state, &access("node", Role::Node)?, parts)?;
+        node.join(state, &access("node", Role::Node)?, builder.resync, parts)?;
         ready::node(&admin, parts).await?;
     }
     if builder.flavour >= Flavour::Controllers {

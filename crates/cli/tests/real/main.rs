@@ -12,7 +12,6 @@ mod evictions;
 mod in_pod;
 mod install;
 mod manifests;
-mod microservice;
 mod node;
 mod program;
 mod world;

@@ -1,5 +1,17 @@
 //! The example of the library in a real pod: Hello World, the ConfigMap is replaced by Hello Grandma, and the answer changes
-//! without a restart; with the controller's touch, and without it.
+//! without a restart; with the controller's touch, and without it. Its own binary: its kubelet looks at pods by itself,
+//! which that of the others does not.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(dead_code, reason = "parts of the other tests with a node")]
+
+#[path = "real/in_pod.rs"]
+mod in_pod;
+#[path = "real/install.rs"]
+mod install;
+#[path = "real/program.rs"]
+mod program;
+#[path = "real/world.rs"]
+mod world;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,11 +21,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::in_pod;
-use crate::program::LONG;
-use crate::world::World;
+use program::LONG;
+use world::World;
 
-const MANIFEST: &str = include_str!("../../../../examples/microservice/deployment.yaml");
+const MANIFEST: &str = include_str!("../../../examples/microservice/deployment.yaml");
 const IMAGE: &str = "afresh.test/microservice:1";
 
 /// The kubelet alone takes 60 to 90 s; the slowest that it is allowed here.
@@ -66,7 +77,7 @@ fn objects() -> Result<Vec<Value>> {
 /// What the service in the pod answers.
 async fn answer(pod: &Value) -> Result<String> {
     let address = pod["status"]["podIP"].as_str().context("no address")?;
-    let (code, body) = crate::program::get(format!("{address}:8080").parse()?, "/").await?;
+    let (code, body) = program::get(format!("{address}:8080").parse()?, "/").await?;
     ensure!(code == 200, "{code}: {body}");
     Ok(body.trim().to_owned())
 }
@@ -103,8 +114,8 @@ fn life(pod: &Value) -> (Value, Value) {
 
 #[tokio::test]
 async fn the_answer_changes_without_a_restart_with_a_touch_and_without() -> Result<()> {
-    let cluster = Cluster::shared_with_node().await?;
-    let Some(world) = in_pod::world(cluster, "microservice").await? else {
+    let cluster = Cluster::shared_with_ordinary_node().await?;
+    let Some(world) = in_pod::world(cluster, "service").await? else {
         return Ok(());
     };
     let image = Image::new(IMAGE)
