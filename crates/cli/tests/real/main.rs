@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod control_plane;
+mod csi;
 mod deploy;
 mod disruption;
 mod evictions;
