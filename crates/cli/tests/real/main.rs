@@ -15,4 +15,5 @@ mod install;
 mod manifests;
 mod node;
 mod program;
+mod supervised;
 mod world;

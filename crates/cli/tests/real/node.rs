@@ -15,26 +15,26 @@ use crate::program::LONG;
 use crate::world::World;
 
 /// Between two changes whose way is measured.
-const APART: Duration = Duration::from_millis(1200);
+pub(crate) const APART: Duration = Duration::from_millis(1200);
 
 /// `None`, and recorded as skipped, where no node can run.
-async fn world(prefix: &str) -> Result<Option<World<'static>>> {
+pub(crate) async fn world(prefix: &str) -> Result<Option<World<'static>>> {
     in_pod::world(Cluster::shared_with_node().await?, prefix).await
 }
 
-fn hot() -> Value {
+pub(crate) fn hot() -> Value {
     json!({ "afresh.dev/hot": "true" })
 }
 
-fn uid(object: &Value) -> String {
+pub(crate) fn uid(object: &Value) -> String {
     object["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
 }
 
-fn name(object: &Value) -> String {
+pub(crate) fn name(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
 }
 
-async fn pod_uids(world: &World<'_>, app: &str) -> Result<Vec<String>> {
+pub(crate) async fn pod_uids(world: &World<'_>, app: &str) -> Result<Vec<String>> {
     let mut uids: Vec<_> = world.pods(app).await?.iter().map(uid).collect();
     uids.sort();
     Ok(uids)
@@ -42,7 +42,7 @@ async fn pod_uids(world: &World<'_>, app: &str) -> Result<Vec<String>> {
 
 /// Waits until a file, as its containers see it, says `expected`; how long it took since `written`. The testbed's kubelet
 /// looks at a volume by itself every ten minutes only, so this is not its doing.
-async fn says(file: &PathBuf, expected: &str, written: Instant) -> Result<Duration> {
+pub(crate) async fn says(file: &PathBuf, expected: &str, written: Instant) -> Result<Duration> {
     let look = async || {
         anyhow::Ok(
             fs::read_to_string(file)
@@ -54,7 +54,7 @@ async fn says(file: &PathBuf, expected: &str, written: Instant) -> Result<Durati
 }
 
 /// Past the capture of output: everyone who runs the tests may see how long things took.
-fn report(what: &str, mut took: Vec<Duration>) {
+pub(crate) fn report(what: &str, mut took: Vec<Duration>) {
     took.sort();
     let seconds = |at: usize| took.get(at).map_or(0.0, Duration::as_secs_f64);
     let (count, last) = (took.len(), took.len().saturating_sub(1));
