@@ -4,11 +4,15 @@
 //! starts the application. Both exist in the `afresh` program and in the small `afresh-agent`, which has no
 //! Kubernetes client in it.
 
+pub mod action;
 pub mod agent;
 mod args;
 pub mod children;
+pub mod command_line;
 pub mod environment;
+pub mod http;
 mod log;
+pub mod pipeline;
 pub mod run;
 pub mod signal;
 pub mod supervise;

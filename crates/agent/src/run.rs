@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::LogArgs;
 use crate::args::duration;
 use crate::environment::{EnvironmentError, Skipped, Sources};
+use crate::pipeline::{BeginError, Pipeline, Target};
 use crate::signal::SignalName;
 use crate::supervise::{self, BadStart, ChildHandle, Policy, Program, Restart, SuperviseError};
+use crate::{LogArgs, WatchArgs};
 
 /// The flags of `afresh run`.
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,8 @@ pub struct RunArgs {
     environment: EnvironmentArgs,
     #[command(flatten)]
     process: ProcessArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
     /// How it logs.
     #[command(flatten)]
     log: LogArgs,
@@ -46,9 +49,6 @@ struct EnvironmentArgs {
     /// A file of lines NAME=value (repeatable; one per line in the variable)
     #[arg(long, env = "AFRESH_ENV_FILE", value_name = "FILE", value_delimiter = '\n')]
     env_file: Vec<PathBuf>,
-    /// The quiet time that ends a burst of changes
-    #[arg(long, env = "AFRESH_SETTLE", value_name = "DURATION", default_value = "100ms", value_parser = duration)]
-    settle: Duration,
 }
 
 #[derive(Debug, clap::Args)]
@@ -96,6 +96,9 @@ pub enum RunError {
     /// There is no environment to start it with.
     #[error("cannot make the environment: {0}")]
     Environment(#[from] EnvironmentError),
+    /// The first content of watched files was not taken.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
     /// See there.
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
@@ -107,25 +110,38 @@ pub enum RunError {
 /// If it could not be started at all.
 pub fn main(args: &RunArgs) -> Result<ExitCode, RunError> {
     args.log.begin();
-    let sources = args.environment.sources();
-    // Whatever changes from here on is a change.
-    let watch = watch::Watch::begin(sources.clone(), args.environment.settle);
-    let (environment, skipped) = sources.read()?;
-    name_skipped(&skipped);
-    let environment = Arc::new(environment);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| RunError::Runtime { source })?;
-    runtime.block_on(async {
-        let (handle, end) = ChildHandle::new();
-        let supervised = supervise::supervise(args.program(), Arc::clone(&environment), args.process.policy(), end);
-        let code = tokio::select! {
-            code = supervised => code?,
-            never = watch.run(environment, handle) => match never {},
-        };
-        Ok(ExitCode::from(code))
-    })
+    runtime.block_on(run(args)).map(ExitCode::from)
+}
+
+async fn run(args: &RunArgs) -> Result<u8, RunError> {
+    let pipeline = match args.watch.watch.as_slice() {
+        [] => None,
+        _ => Some(Pipeline::begin(args.watch.plan()).await?.0),
+    };
+    let sources = args.environment.sources();
+    // Whatever changes from here on is a change.
+    let environment_watch = watch::Watch::begin(sources.clone(), args.watch.settle);
+    let (environment, skipped) = sources.read()?;
+    name_skipped(&skipped);
+    let environment = Arc::new(environment);
+    let (child, end) = ChildHandle::new();
+    let supervised = supervise::supervise(args.program(), Arc::clone(&environment), args.process.policy(), end);
+    let acting = async {
+        match pipeline {
+            // It starts with what is there.
+            Some(pipeline) => pipeline.run(Target::Child(child.clone()), false).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        code = supervised => Ok(code?),
+        never = environment_watch.run(environment, child.clone()) => match never {},
+        never = acting => match never {},
+    }
 }
 
 /// One line per key that makes no variable, as the kubelet has an Event for them.

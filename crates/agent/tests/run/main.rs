@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod environment;
+mod files;
 mod init;
 mod process_1;
 mod scene;
