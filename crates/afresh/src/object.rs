@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use afresh_k8s::client::ConnectOptions;
-use afresh_model::name::ConfigKind;
 
 use crate::{Format, LoadError, Source};
 pub(crate) use feed::Feed;
@@ -31,11 +30,28 @@ pub(crate) use feed::Feed;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Object {
-    pub(crate) kind: ConfigKind,
+    pub(crate) kind: ObjectKind,
     pub(crate) namespace: Option<String>,
     pub(crate) name: String,
     document: Option<(String, Option<Format>)>,
     pub(crate) strategy: Strategy,
+}
+
+/// The kinds that have content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ObjectKind {
+    ConfigMap,
+    Secret,
+}
+
+impl ObjectKind {
+    /// As in the names of places: `configmap`, `secret`.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "configmap",
+            Self::Secret => "secret",
+        }
+    }
 }
 
 /// How an object is kept current: the kubelet's three ways (`configMapAndSecretChangeDetectionStrategy`).
@@ -82,7 +98,7 @@ impl Source {
     /// # Ok(()) }
     /// ```
     pub fn config_map(name: impl Into<String>) -> Object {
-        Object::new(ConfigKind::ConfigMap, name.into())
+        Object::new(ObjectKind::ConfigMap, name.into())
     }
 
     /// A Secret, by the API instead of a mount.
@@ -98,12 +114,12 @@ impl Source {
     /// # Ok(()) }
     /// ```
     pub fn secret(name: impl Into<String>) -> Object {
-        Object::new(ConfigKind::Secret, name.into())
+        Object::new(ObjectKind::Secret, name.into())
     }
 }
 
 impl Object {
-    fn new(kind: ConfigKind, name: String) -> Self {
+    fn new(kind: ObjectKind, name: String) -> Self {
         Self {
             kind,
             namespace: None,

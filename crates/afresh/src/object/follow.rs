@@ -7,13 +7,13 @@ use afresh_k8s::client::{Connection, RequestCounts, connect};
 use afresh_k8s::content::{ConfigMapContent, ObjectContent, SecretContent, get};
 use afresh_k8s::lean::Watched;
 use afresh_k8s::watch::{Event, WatchFailure, WatchOptions, WatchStatus, watch as watch_objects};
-use afresh_model::name::{ConfigKind, Name};
+use afresh_model::name::Name;
 use futures::StreamExt;
 use futures::future::join_all;
 use tokio::sync::watch;
 
 use super::feed::Board;
-use super::{Cluster, Object, Strategy};
+use super::{Cluster, Object, ObjectKind, Strategy};
 
 /// How long one GET may take.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -66,8 +66,8 @@ impl Follower<'_> {
             Err(error) => return self.board.unreadable(self.index, error.to_string()),
         };
         match self.object.kind {
-            ConfigKind::ConfigMap => self.follow::<ConfigMapContent>(namespace, name, asked).await,
-            ConfigKind::Secret => self.follow::<SecretContent>(namespace, name, asked).await,
+            ObjectKind::ConfigMap => self.follow::<ConfigMapContent>(namespace, name, asked).await,
+            ObjectKind::Secret => self.follow::<SecretContent>(namespace, name, asked).await,
         }
     }
 
