@@ -195,6 +195,28 @@ fn one_more_pod_that_mounts_newer_versions_shows_that_the_others_are_behind() {
 }
 
 #[test]
+fn versions_given_to_running_pods_while_a_rollout_brings_them_too_do_not_wait_for_its_end() {
+    let mut engine = running(&uses(&["db"]), &["db"]);
+    let record = {
+        let id = engine.index().id(&deployment("web")).unwrap();
+        engine.index().workload(id).unwrap().workload.record.clone().unwrap()
+    };
+    let rolling = Build {
+        rollout: Rollout::InProgress,
+        ..uses(&["db"]).recorded(&record).at(2_000)
+    };
+    engine.apply_workload(deployment("web"), rolling.done(), Vec::new(), Sight::Live, now(100_000));
+    mounted(&mut engine, mount("db", "c", "2", 101_000, 101_000), 101_000);
+    assert_eq!(finish_all(&mut engine, 120_000), [""; 0]);
+    mounted(&mut engine, mount("db", "a", "2", 0, 121_000), 121_000);
+    assert_eq!(
+        finish_all(&mut engine, 130_000),
+        ["roll"],
+        "the same versions, and yet news"
+    );
+}
+
+#[test]
 fn an_application_that_rereads_its_files_needs_nothing() {
     let hot = uses(&["db"]).with("afresh.dev/hot", "true");
     let mut engine = running(&hot, &["db"]);

@@ -72,6 +72,62 @@ fn the_record_says_what_is_under_way_before_the_first_pod_goes_and_what_was_done
 }
 
 #[test]
+fn pods_made_after_the_change_stay_when_older_ones_go() {
+    let mut engine = adopted(&evict(), settings());
+    change(&mut engine, "2", 20, 10_000);
+    let look = only(&mut engine, "look", 10_200);
+    engine.finish(look.job, pods(&[10_001, 10_015]), now(10_200));
+    let begin = only(&mut engine, "roll", 10_200);
+    engine.finish(begin.job, Outcome::Written(None), now(10_200));
+    assert_eq!(record(&engine).evicting.unwrap().since, UnixSeconds(10_010));
+}
+
+#[test]
+fn where_an_object_went_back_meanwhile_no_other_objects_time_counts() {
+    let mut engine = engine(settings());
+    let other = |engine: &mut Engine, value: &str, revision: u64, at: u64| {
+        let changed = rewritten(100, &[("a", value)], now(at).wall.0, revision);
+        engine.apply_object(&config_key("configmap/other"), changed, None, Sight::Live, now(at));
+    };
+    let object = object(&[("a", "1")], 100, 1);
+    engine.apply_object(
+        &config_key("configmap/web"),
+        object.clone(),
+        None,
+        Sight::Listed,
+        now(0),
+    );
+    engine.apply_object(&config_key("configmap/other"), object, None, Sight::Listed, now(0));
+    let build = evict().with("afresh.dev/include", "configmap/other");
+    engine.apply_workload(deployment("web"), build.done(), Vec::new(), Sight::Listed, now(0));
+    let adopt = only(&mut engine, "record", 0);
+    engine.finish(adopt.job, Outcome::Written(None), now(0));
+
+    other(&mut engine, "2", 20, 10_000);
+    let look = only(&mut engine, "look", 10_200);
+    engine.finish(look.job, pods(&[10_001]), now(10_200));
+    let begin = only(&mut engine, "roll", 10_200);
+    engine.finish(begin.job, Outcome::Written(None), now(10_200));
+    change(&mut engine, "2", 21, 30_000);
+    other(&mut engine, "1", 22, 40_000);
+    let mut begun = None;
+    for at in (40_000..60_000).step_by(100) {
+        let Some(command) = engine.next(now(at)) else { continue };
+        let outcome = match &command.action {
+            Action::Evict { .. } => Outcome::Eviction(Eviction::Waits),
+            // The second one was made before the object went back, and after the other one changed.
+            Action::LookAtPods { .. } => pods(&[10_025, 10_035]),
+            _ => {
+                begun = command.action.record().cloned();
+                Outcome::Written(None)
+            }
+        };
+        engine.finish(command.job, outcome, now(at));
+    }
+    assert_eq!(begun.expect("begun anew").evicting.unwrap().since, UnixSeconds(10_035));
+}
+
+#[test]
 fn pods_made_after_the_change_are_no_reason_to_evict() {
     let mut engine = adopted(&evict(), settings());
     change(&mut engine, "2", 20, 10_000);
