@@ -149,11 +149,13 @@ impl Actor {
     }
 
     async fn look(&self, command: &Command, selector: &str, born: &[Box<str>]) -> Result<Outcome, WriteError> {
-        let pods = self.writer.list_pods(&command.key.namespace, selector).await?;
-        let staying = || pods.iter().filter(|pod| !pod.deleting);
+        let mut pods = self.writer.list_replicas(&command.key.namespace, selector).await?;
+        pods.retain(|replica| !replica.pod.deleting);
+        let created = pods.iter().filter_map(|replica| replica.pod.created);
+        let started = pods.iter().filter_map(|replica| replica.started);
         Ok(Outcome::Pods(Pods {
-            behind: staying().any(|pod| !born.contains(&pod.uid)),
-            ..Pods::of(staying().filter_map(|pod| pod.created))
+            behind: pods.iter().any(|replica| !born.contains(&replica.pod.uid)),
+            ..Pods::of(created).having_started(started)
         }))
     }
 

@@ -51,7 +51,7 @@ impl Actor {
 }
 
 fn seen(replica: LeanReplica) -> Pod {
-    let LeanReplica { pod, ready } = replica;
+    let LeanReplica { pod, ready, .. } = replica;
     Pod {
         name: pod.key.name,
         uid: pod.uid,

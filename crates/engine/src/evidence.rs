@@ -12,6 +12,8 @@ pub struct Pods {
     pub newest: Option<UnixSeconds>,
     /// Whether one of them was not surely mounted with what the CSI classes it uses hold now.
     pub behind: bool,
+    /// When the first of them had started all of its containers; `None` if none has, or if that was not looked at.
+    pub started: Option<UnixSeconds>,
 }
 
 impl Pods {
@@ -22,12 +24,32 @@ impl Pods {
             oldest: None,
             newest: None,
             behind: false,
+            started: None,
         };
         created.into_iter().fold(none, |pods, created| Self {
             oldest: Some(pods.oldest.map_or(created, |oldest| oldest.min(created))),
             newest: pods.newest.max(Some(created)),
             behind: true,
+            ..pods
         })
+    }
+
+    /// The same with when each pod, of those that have, had started all of its containers.
+    #[must_use]
+    pub fn having_started(self, started: impl IntoIterator<Item = UnixSeconds>) -> Self {
+        Self {
+            started: started.into_iter().min(),
+            ..self
+        }
+    }
+
+    /// Whether some pod ran before the object was made. If it cannot start without the object, it started on another one
+    /// of that name. Within the same second it counts as later: that is how everything is made that is applied together.
+    #[must_use]
+    pub fn ran_before(self, object: &ConfigObject) -> bool {
+        self.started
+            .zip(object.created)
+            .is_some_and(|(started, created)| started < created)
     }
 
     /// Whether some pod may have started on older content. API times have whole seconds: within the same one the pod

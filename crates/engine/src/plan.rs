@@ -441,8 +441,11 @@ fn adopted<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option
         Change::Found => tracked.object.written == tracked.object.created,
         Change::Modified => false,
     };
-    if needed && untouched || tracked.changed.surely_before(view.sighting.uses) {
+    if tracked.changed.surely_before(view.sighting.uses) {
         return Doubt::Fresh;
+    }
+    if needed && untouched {
+        return remade(view, tracked);
     }
     if tracked.changed.surely_after(view.sighting.uses) {
         return look(view, Some(tracked));
@@ -451,6 +454,20 @@ fn adopted<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option
         look(view, Some(tracked))
     } else {
         Doubt::Fresh
+    }
+}
+
+/// The object is as it was made, after the workload that cannot start without it: for the first time, or was another one
+/// of that name there, on which its pods run?
+fn remade<O: Objects + ?Sized>(view: &View<'_, O>, tracked: &Tracked) -> Doubt {
+    let later = tracked.object.created > view.workload.created;
+    if view.workload.record.is_some() || !later || !since_responsible(view, tracked) {
+        return Doubt::Fresh;
+    }
+    match view.pods {
+        None => Doubt::Open,
+        Some(pods) if pods.ran_before(&tracked.object) => Doubt::Stale,
+        Some(_) => Doubt::Fresh,
     }
 }
 

@@ -124,7 +124,7 @@ impl Writer {
         self.list_selected(namespace, selector).await
     }
 
-    /// The same with whether they are ready, which takes whole pods.
+    /// The same with whether they are ready and when they started, which takes whole pods.
     ///
     /// # Errors
     /// As [`Self::list_pods`].

@@ -66,6 +66,8 @@ pub(crate) enum Seen {
 pub(crate) struct PodFact {
     /// `metadata.creationTimestamp`.
     pub(crate) created: Option<UnixSeconds>,
+    /// When all of its containers had started.
+    pub(crate) started: Option<UnixSeconds>,
     /// `afresh.dev/touched`.
     pub(crate) touched: Option<Box<str>>,
 }
@@ -83,7 +85,10 @@ impl Facts {
     pub(crate) fn plan(&self, workload: &Workload) -> Plan {
         let comparable = Comparable::of(self, workload);
         let pods = match &self.pods {
-            Some(Ok(pods)) => Some(Pods::of(pods.iter().filter_map(|pod| pod.created))),
+            Some(Ok(pods)) => Some(
+                Pods::of(pods.iter().filter_map(|pod| pod.created))
+                    .having_started(pods.iter().filter_map(|pod| pod.started)),
+            ),
             _ => None,
         };
         plan(&View {

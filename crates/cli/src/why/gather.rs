@@ -230,17 +230,19 @@ async fn look(writer: &Writer, facts: &Facts, workload: &Workload) -> Result<Vec
         let touched = facts.observed.annotations.get(TOUCHED);
         return Ok(vec![PodFact {
             created: workload.created,
+            started: None,
             touched: touched.map(|text| text.as_str().into()),
         }]);
     }
     let namespace = &facts.key.namespace;
-    match writer.list_pods(namespace, &workload.selector).await {
+    match writer.list_replicas(namespace, &workload.selector).await {
         Ok(pods) => {
-            let staying = pods.into_iter().filter(|pod| !pod.deleting);
+            let staying = pods.into_iter().filter(|replica| !replica.pod.deleting);
             Ok(staying
-                .map(|pod| PodFact {
-                    created: pod.created,
-                    touched: pod.touched,
+                .map(|replica| PodFact {
+                    created: replica.pod.created,
+                    started: replica.started,
+                    touched: replica.pod.touched,
                 })
                 .collect())
         }

@@ -50,6 +50,28 @@ async fn a_change_before_adoption_while_no_controller_runs_is_not_lost_either() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_object_deleted_and_made_anew_before_adoption_is_a_change() {
+    let mut world = World::start().await;
+    world.configmap("web", json!({"a": "old"}));
+    world.configmap("plain", json!({"a": "old"}));
+    world.settle().await;
+    world.kill();
+    world.create(deployment("web", env_from("web")));
+    world.create(deployment("plain", env_from("plain")));
+    world.settle().await;
+    world.delete("configmaps", "web");
+    world.configmap("web", json!({"a": "new"}));
+    world.settle().await;
+    world.restart();
+    world.settle().await;
+    assert_eq!(
+        (world.revision("web"), world.env("web", "a")),
+        (2, vec!["new".to_owned(); 2])
+    );
+    assert_eq!(world.revision("plain"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_workload_deployed_before_its_object_is_adopted_without_a_roll() {
     let world = World::start().await;
     world.create(deployment("web", env_from("web")));

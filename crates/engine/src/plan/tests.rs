@@ -7,7 +7,7 @@ use afresh_model::time::Revision;
 use serde_json::json;
 
 use super::*;
-use crate::fixture::{Build, config_key, content, context, object, rewritten};
+use crate::fixture::{Build, INSTALLED, config_key, content, context, object, rewritten};
 use crate::sight::{Sight, Since};
 
 #[derive(Default)]
@@ -240,13 +240,33 @@ fn a_change_between_creation_and_adoption_under_our_eyes_is_found_by_its_revisio
 }
 
 #[test]
-fn an_object_made_after_the_workload_that_needs_it_is_adopted_because_no_pod_started_before() {
-    let workload = Build::env().created(6_000).at(50).done();
-    let world = world(&[(
-        "configmap/web",
-        Tracked::first(object(&[("a", "1")], 6_001, 51), Sight::Live),
-    )]);
-    assert_eq!(decide(&workload, Sight::Live, &world, None).verdict, Verdict::Record);
+fn an_object_made_after_the_workload_that_needs_it_is_adopted_unless_a_pod_ran_before() {
+    let made = object(&[("a", "1")], 6_002, 51);
+    let pods = Pods::of([UnixSeconds(6_000), UnixSeconds(6_001)]);
+    let ran = |seconds: &[i64]| Some(pods.having_started(seconds.iter().copied().map(UnixSeconds)));
+    for sight in [Sight::Live, Sight::Listed] {
+        let world = world(&[("configmap/web", Tracked::first(made.clone(), sight))]);
+        let verdict = |build: Build, pods| decide(&build.at(50).done(), sight, &world, pods).verdict;
+        let env = || Build::env().created(6_000);
+        assert_eq!(verdict(env(), None), Verdict::LookAtPods, "{sight:?}");
+        assert_eq!(verdict(env(), ran(&[])), Verdict::Record, "none has started");
+        assert_eq!(
+            verdict(env(), ran(&[6_002, 6_003])),
+            Verdict::Record,
+            "applied together"
+        );
+        assert!(matches!(verdict(env(), ran(&[6_001, 6_003])), Verdict::Roll(_)));
+        assert_eq!(
+            verdict(env().created(6_002), None),
+            Verdict::Record,
+            "the object is older"
+        );
+        assert_eq!(
+            verdict(env().created(INSTALLED - 1), None),
+            Verdict::Record,
+            "at install"
+        );
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Watched;
-use super::decode::null_is_default;
+use super::decode::{self, null_is_default};
 use super::meta::{Meta, Owner, names, revision};
 use super::undecodable::DecodeError;
 use super::workload::LeanWorkload;
@@ -82,6 +82,29 @@ struct Status {
     phase: Box<str>,
     #[serde(deserialize_with = "null_is_default")]
     conditions: Vec<Condition>,
+    #[serde(rename = "containerStatuses", deserialize_with = "null_is_default")]
+    containers: Vec<ContainerStatus>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ContainerStatus {
+    #[serde(deserialize_with = "null_is_default")]
+    state: ContainerState,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ContainerState {
+    #[serde(deserialize_with = "null_is_default")]
+    running: Running,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Running {
+    #[serde(deserialize_with = "decode::time")]
+    started_at: Option<UnixSeconds>,
 }
 
 #[derive(Deserialize, Default)]
@@ -97,6 +120,15 @@ impl Status {
     fn ready(&self) -> bool {
         let is = |condition: &Condition| &*condition.kind == "Ready" && &*condition.status == "True";
         self.conditions.iter().any(is)
+    }
+
+    /// When the last of its containers started, if all of them run.
+    fn started(&self) -> Option<UnixSeconds> {
+        let each = self
+            .containers
+            .iter()
+            .map(|container| container.state.running.started_at);
+        each.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     fn rollout(&self) -> Rollout {
@@ -219,13 +251,15 @@ impl Watched for LeanPodMeta {
     }
 }
 
-/// A Pod by its metadata and whether it is ready, as one of those that are evicted one by one.
+/// A Pod by its metadata and how far it is: as one of those that are evicted one by one, or that prove what they run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeanReplica {
     /// Its metadata.
     pub pod: LeanPodMeta,
     /// Its condition `Ready` is `True`.
     pub ready: bool,
+    /// When the last of its containers started, init containers aside; `None` if not all of them run.
+    pub started: Option<UnixSeconds>,
 }
 
 #[derive(Deserialize, Default)]
@@ -245,6 +279,7 @@ impl Watched for LeanReplica {
         Ok(Self {
             pod: LeanPodMeta::decode(json)?,
             ready: status.ready(),
+            started: status.started(),
         })
     }
 

@@ -143,6 +143,7 @@ impl Scene {
 
     pub(super) fn pods(mut self, pods: &[(&str, Option<&str>)]) -> Self {
         let fact = |&(created, touched): &(&str, Option<&str>)| PodFact {
+            started: None,
             created: Some(time(created)),
             touched: touched.map(Into::into),
         };

@@ -298,6 +298,18 @@ fn a_pod_is_ready_by_its_condition(#[case] conditions: Value, #[case] ready: boo
     assert_eq!(complete, ready);
 }
 
+#[rstest]
+#[case(json!([{"state": {"running": {"startedAt": "2026-11-21T10:00:05Z"}}}, {"state": {"running": {"startedAt": "2026-11-21T10:00:02Z"}}}]), Some("2026-11-21T10:00:05Z"))]
+#[case(json!([{"state": {"running": {"startedAt": "2026-11-21T10:00:05Z"}}}, {"state": {"waiting": {"reason": "CreateContainerConfigError"}}}]), None)]
+#[case(json!([{"state": null}]), None)]
+#[case(json!([]), None)]
+#[case(json!(null), None)]
+fn a_pod_has_started_when_the_last_of_its_containers_has(#[case] containers: Value, #[case] started: Option<&str>) {
+    let object = pod(&json!({"status": {"containerStatuses": containers}}));
+    let seen = LeanReplica::decode(&object).unwrap();
+    assert_eq!(seen.started, started.map(|text| text.parse().unwrap()));
+}
+
 #[test]
 fn how_many_pods_there_should_be_is_what_the_workload_says() {
     let replicas = |kind: WorkloadKind, patch: &Value| LeanWorkload::decode(kind, &base(patch)).unwrap().replicas;
