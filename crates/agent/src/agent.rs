@@ -1,12 +1,18 @@
 //! `afresh agent`: beside an application that runs by itself.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use afresh_volume::Written;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::AgentArgs;
-use crate::pipeline::{BeginError, Pipeline, Target};
+use crate::admin::{self, AdminError};
+use crate::pipeline::Pipeline;
+use crate::plan::Plan;
+use crate::status::Status;
+use crate::{AgentArgs, Target};
+
+/// The exit status of wrong flags, as everywhere in Afresh.
+pub(crate) const USAGE: u8 = 2;
 
 /// Why the agent could not run.
 #[derive(Debug, thiserror::Error)]
@@ -17,40 +23,70 @@ pub enum AgentError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Nothing to watch.
-    #[error("nothing is watched: give --watch PATH")]
-    Nothing,
-    /// See there.
+    /// The address of `--listen` cannot be used.
     #[error(transparent)]
-    Begin(#[from] BeginError),
+    Admin(#[from] AdminError),
 }
 
 /// Runs until it is asked to end.
 ///
 /// # Errors
-/// If it cannot start.
+/// If it cannot start. Trouble with files, checks and actions never ends it.
 pub fn main(args: &AgentArgs) -> Result<ExitCode, AgentError> {
+    let plan = Plan::of(&args.watch).and_then(|plan| plan.for_a_neighbour(args.process.is_some()));
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
     args.log.begin();
-    if args.watch.watch.is_empty() {
-        return Err(AgentError::Nothing);
-    }
     let failed = |source| AgentError::Runtime { source };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(failed)?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let (pipeline, written) = Pipeline::begin(args.watch.plan()).await?;
-        tracing::info!(paths = ?args.watch.watch, "watching");
-        let target = args.process.clone().map_or(Target::Nobody, Target::Named);
+        let mut asked = EndSignals::catch().map_err(failed)?;
+        let status = Arc::new(Status::new(&plan));
+        let serving = admin::serve(args.watch.listen, Arc::clone(&status)).await?;
+        let target = args.process.clone().map_or(Target::Nobody, Target::Process);
+        let watching = async {
+            let mut pipeline = Pipeline::new(plan, status);
+            pipeline.begin().await;
+            pipeline.run(&target).await
+        };
         tokio::select! {
-            // What is written anew the application may have begun without.
-            never = pipeline.run(target, written == Written::Changed) => match never {},
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            never = watching => match never {},
+            never = serving => match never {},
+            _ = asked.next() => {}
         }
+        tracing::info!("ending, as asked");
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// SIGTERM and SIGINT, caught: as the first process of a container we would otherwise not get them.
+#[derive(Debug)]
+pub(crate) struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl EndSignals {
+    pub(crate) fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The number of the next one.
+    pub(crate) async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.terminate.recv() => 15,
+            _ = self.interrupt.recv() => 2,
+        }
+    }
 }

@@ -1,22 +1,26 @@
 //! The flags of the programs in the pod.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::LogArgs;
 use crate::action::Action;
 use crate::command_line::CommandLine;
-use crate::pipeline::Plan;
+use crate::process::ProcessName;
 
 /// The flags of `afresh agent`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Beside an application that runs by itself, in its pod. Durations are written 500ms, 2s, 1m or 1h30m. Commands are words
+with the shell's quotes, but run without a shell. docs/agent.md has examples.")]
 pub struct AgentArgs {
     /// What is watched and done.
     #[command(flatten)]
     pub watch: WatchArgs,
-    /// The process that `signal` is sent to, by its name
+    /// The process that signal: is sent to, by its name; of another container with shareProcessNamespace
     #[arg(long, env = "AFRESH_PROCESS", value_name = "NAME")]
-    pub process: Option<String>,
+    pub process: Option<ProcessName>,
     /// How it logs.
     #[command(flatten)]
     pub log: LogArgs,
@@ -26,49 +30,44 @@ pub struct AgentArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Files and what follows from their change")]
 pub struct WatchArgs {
-    /// A mounted directory or a file (repeatable; one per line in the variable); together they are one content
+    /// A mounted directory or a file (repeatable; one per line in the variable); together they are one set of files
     #[arg(long, env = "AFRESH_WATCH", value_name = "PATH", value_delimiter = '\n')]
     pub watch: Vec<PathBuf>,
     /// The quiet time that ends a burst of changes
     #[arg(long, env = "AFRESH_SETTLE", value_name = "DURATION", default_value = "100ms", value_parser = duration)]
     pub settle: Duration,
-    /// Run this against new content before anything sees it: {} and $AFRESH_STAGED are its directory. If it fails, the
-    /// last good content stays
-    #[arg(long, env = "AFRESH_CHECK", value_name = "COMMAND", requires = "watch")]
+    /// The pause between two looks beside the kernel's events, for mounts that send none; 0 for no such looks
+    #[arg(long, env = "AFRESH_POLL", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub poll: Duration,
+    /// Run this on new content before anything sees it: {} and $AFRESH_STAGED are the directory that holds it. If it
+    /// fails, the last good content stays
+    #[arg(long, env = "AFRESH_CHECK", value_name = "COMMAND")]
     pub check: Option<CommandLine>,
-    /// Write checked content to this directory, at one moment, so that the application sees nothing else
-    #[arg(long, env = "AFRESH_OUTPUT", value_name = "DIR", requires = "watch")]
+    /// Where the directory for the check is made; the system's for temporary files unless given
+    #[arg(long, env = "AFRESH_STAGING", value_name = "DIR")]
+    pub staging: Option<PathBuf>,
+    /// Write accepted content to this directory, at one moment, for the application to read instead of the mount
+    #[arg(long, env = "AFRESH_OUTPUT", value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// What is done after a change: signal:HUP, exec:COMMAND, http:POST URL or restart (repeatable, in order; one per
     /// line in the variable)
     #[arg(long, env = "AFRESH_ON_CHANGE", value_name = "ACTION", value_delimiter = '\n')]
     pub on_change: Vec<Action>,
-    /// Run this after the actions; if it fails they are done again
-    #[arg(long, env = "AFRESH_VERIFY", value_name = "COMMAND", requires = "on_change")]
+    /// Run this after the actions, again and again within --timeout; if it does not succeed they are done again
+    #[arg(long, env = "AFRESH_VERIFY", value_name = "COMMAND")]
     pub verify: Option<CommandLine>,
-    /// How long a check, an action or a verification may take before it counts as failed
-    #[arg(long, env = "AFRESH_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    /// How long a check, an action or the verification may take
+    #[arg(long, env = "AFRESH_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = positive)]
     pub timeout: Duration,
     /// Act so often even though nothing changed
-    #[arg(long, env = "AFRESH_EVERY", value_name = "DURATION", value_parser = positive, requires = "on_change")]
+    #[arg(long, env = "AFRESH_EVERY", value_name = "DURATION", value_parser = positive)]
     pub every: Option<Duration>,
-}
-
-impl WatchArgs {
-    /// The same as a plan.
-    #[must_use]
-    pub fn plan(&self) -> Plan {
-        Plan {
-            watch: self.watch.clone(),
-            settle: self.settle,
-            check: self.check.clone(),
-            output: self.output.clone(),
-            actions: self.on_change.clone(),
-            verify: self.verify.clone(),
-            timeout: self.timeout,
-            every: self.every,
-        }
-    }
+    /// Act on what is there at the start, too
+    #[arg(long, env = "AFRESH_ACT_AT_START")]
+    pub act_at_start: bool,
+    /// Where /metrics, /livez, /readyz and /state are served, such as :9091; nowhere unless given
+    #[arg(long, env = "AFRESH_LISTEN", value_name = "ADDRESS", value_parser = address)]
+    pub listen: Option<SocketAddr>,
 }
 
 /// A duration as everywhere in Afresh.
@@ -78,7 +77,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 fn positive(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err("0 would be all the time: write a duration such as 10m".to_owned()),
+        Duration::ZERO => Err("0 leaves no time at all: write a duration such as 10s".to_owned()),
         other => Ok(other),
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let full = if text.starts_with(':') {
+        format!("[::]{text}")
+    } else {
+        text.to_owned()
+    };
+    full.parse()
+        .map_err(|_| format!("{text:?} is no address: write :9091 or 127.0.0.1:9091"))
 }

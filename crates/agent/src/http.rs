@@ -112,7 +112,12 @@ impl FromStr for HttpRequest {
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned();
-        if host.is_empty() || (authority.as_str() != authority.host() && authority.port_u16().is_none()) {
+        let has_port = authority
+            .as_str()
+            .rsplit(']')
+            .next()
+            .is_some_and(|tail| tail.contains(':'));
+        if host.is_empty() || (has_port && authority.port_u16().is_none()) {
             return Err(malformed());
         }
         Ok(Self {

@@ -5,18 +5,29 @@
 //! Kubernetes client in it.
 
 pub mod action;
+pub mod admin;
 pub mod agent;
 mod args;
 pub mod children;
+pub mod command;
 pub mod command_line;
+mod content;
 pub mod environment;
 pub mod http;
 mod log;
+mod output;
 pub mod pipeline;
+pub mod plan;
+pub mod process;
+mod progress;
 pub mod run;
 pub mod signal;
+mod staged;
+pub mod status;
 pub mod supervise;
+pub mod target;
 
 pub use args::{AgentArgs, WatchArgs};
 pub use log::LogArgs;
 pub use run::RunArgs;
+pub use target::Target;

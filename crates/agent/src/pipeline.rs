@@ -1,270 +1,353 @@
-//! From a change of watched files to the application: settle, read, check, write out, act, verify.
+//! From a change of watched files to the application.
 //!
 //! ```text
 //! watch ─▶ settle ─▶ read ─▶ stage, check ─▶ output ─▶ act ─▶ verify
-//!             ▲                  │ bad: the last good stays         │ failed: again, ever later,
+//!             ▲                  │ rejected: the last good stays    │ failed: again, ever later,
 //!             └──────────────────┴──── until the content changes ◀──┘ or at once for newer content
 //! ```
-//! Nothing in here ends for trouble with files, checks or actions; it is told and tried again.
+//! Nothing here ends for trouble with files, checks or actions: it is told, counted and tried again. Newer content ends
+//! pauses and the actions that were to follow at once, and a step that has begun a second later.
 
-mod act;
-mod content;
-mod target;
+mod attempt;
+mod news;
+mod step;
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
 
-use afresh_volume::{AsyncWatcher, AtomicWriter, WatchError, WatchOptions, Watcher, WriteError, Written};
-use tokio::time::{Instant, sleep_until};
+use afresh_model::digest::Digest;
+use afresh_volume::stale_sub_path;
+use tokio::time::Instant;
 
-use crate::action::Action;
-use crate::command_line::CommandLine;
-pub use act::ActError;
-use content::Content;
-pub use content::ContentError;
-pub use target::{Target, TargetError};
+use crate::command;
+use crate::content::{Content, Sums};
+use crate::output::Output;
+use crate::plan::Plan;
+use crate::progress::{Next, Progress};
+use crate::staged::Staged;
+use crate::status::{self, Outcome, Status};
+use crate::target::Target;
+use attempt::Attempt;
+use news::News;
+use step::StepError;
 
-/// A burst is over after so many times its quiet time, whatever still comes.
-const LONGEST: u32 = 10;
-/// The pauses between tries of actions that fail.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LAST_PAUSE: Duration = Duration::from_secs(60);
-
-/// What is watched, and what follows from a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// Directories and files; together they are one content, as in a projected volume: the later wins.
-    pub watch: Vec<PathBuf>,
-    /// The quiet time that ends a burst of changes.
-    pub settle: Duration,
-    /// Run against the staged content; where it fails the content is not used.
-    pub check: Option<CommandLine>,
-    /// Where checked content is written, at one moment.
-    pub output: Option<PathBuf>,
-    /// What is done after a change, in order.
-    pub actions: Vec<Action>,
-    /// Run after the actions; where it fails they are done again.
-    pub verify: Option<CommandLine>,
-    /// How long a check, an action or a verification may take.
-    pub timeout: Duration,
-    /// Act so often even though nothing changed.
-    pub every: Option<Duration>,
-}
-
-/// Why content was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum TakeError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Read(#[from] ContentError),
-    /// There is no room to stage it.
-    #[error("cannot stage the new content: {source}")]
-    Stage {
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// It cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The check failed.
-    #[error("the check failed: {0}")]
-    Check(ActError),
-}
-
-/// Why the first content could not be taken, so that there is nothing to go on with.
-#[derive(Debug, thiserror::Error)]
-pub enum BeginError {
-    /// There is no content that was ever good.
-    #[error("there is no content to begin with: {0}")]
-    Take(#[from] TakeError),
-    /// Changes could not be seen.
-    #[error(transparent)]
-    Watch(#[from] WatchError),
-}
-
-/// The first content taken, and every change watched from then on.
+/// What is watched, how far the application has been brought, and what is to be done next.
 #[derive(Debug)]
 pub struct Pipeline {
-    plan: Rc<Plan>,
-    watcher: AsyncWatcher,
-    /// What the application is to have.
-    accepted: Option<Content>,
-    /// What failed the check; not tried again.
-    rejected: Option<Content>,
+    plan: Plan,
+    news: News,
+    output: Option<Output>,
+    progress: Progress<Digest>,
+    /// The newest content.
+    seen: Option<Sums>,
+    attempt: Attempt,
+    /// When the actions are due although nothing changed.
+    periodic: Option<Instant>,
+    /// What was told last of paths that cannot be read.
+    unreadable: Option<String>,
+    stale: BTreeSet<PathBuf>,
+    status: Arc<Status>,
 }
 
 impl Pipeline {
-    /// Watches, and takes what is there. Says whether the output was changed by it.
-    ///
-    /// # Errors
-    /// [`BeginError`] if it cannot be taken, unless the output still holds content that was.
-    pub async fn begin(plan: Plan) -> Result<(Self, Written), BeginError> {
-        // First the watcher, so that nothing falls between it and the reading.
-        let watcher = AsyncWatcher::new(Watcher::new(plan.watch.iter(), WatchOptions::default()))?;
-        let mut pipeline = Self {
-            plan: Rc::new(plan),
-            watcher,
-            accepted: None,
-            rejected: None,
-        };
-        let written = match pipeline.take().await {
-            Ok(written) => written.unwrap_or(Written::Unchanged),
-            Err(error) if pipeline.has_output() => {
-                tracing::error!(%error, "the content is not used; the last good one stays");
-                Written::Unchanged
-            }
-            Err(error) => return Err(error.into()),
-        };
-        Ok((pipeline, written))
-    }
-
-    /// Acts on each change, for ever. With `act_first` also on what is there now.
-    pub async fn run(mut self, target: Target, act_first: bool) -> Infallible {
-        let mut quiet: Option<Quiet> = None;
-        let mut due = act_first.then(Instant::now).or_else(|| self.next_periodic());
-        let mut attempt: Option<Attempt> = None;
-        let mut failures = 0;
-        loop {
-            tokio::select! {
-                event = self.watcher.next() => match event {
-                    Ok(event) => {
-                        tracing::debug!(path = %event.path.display(), change = ?event.change, "seen");
-                        quiet = Some(Quiet::after(quiet, self.plan.settle));
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "changes are not seen any more");
-                        return std::future::pending().await;
-                    }
-                },
-                () = until(quiet.as_ref().map(|quiet| quiet.until)) => {
-                    quiet = None;
-                    if self.took().await {
-                        (due, failures) = (Some(Instant::now()), 0);
-                    }
-                }
-                () = until(due), if attempt.is_none() => {
-                    due = None;
-                    attempt = Some(Box::pin(act::all(Rc::clone(&self.plan), target.clone())));
-                }
-                acted = ready(&mut attempt) => {
-                    attempt = None;
-                    // Newer content meanwhile has set its own time already.
-                    due = due.or_else(|| self.after(acted, &mut failures));
-                }
-            }
+    /// Begins to watch. With an output, what it holds is what the application has.
+    #[must_use]
+    pub fn new(plan: Plan, status: Arc<Status>) -> Self {
+        let output = plan.output.clone().map(Output);
+        let held = output.as_ref().and_then(Output::holds);
+        let acted = output.as_ref().and_then(Output::acted);
+        if let Some(output) = output.as_ref().filter(|_| held.is_some()) {
+            tracing::info!(output = %output.path().display(), "the output holds content from an earlier start");
+            status.update(|facts| facts.in_use = Some(0));
         }
-    }
-
-    /// When to act again.
-    fn after(&self, acted: Result<(), ActError>, failures: &mut u32) -> Option<Instant> {
-        match acted {
-            Ok(()) => {
-                *failures = 0;
-                self.next_periodic()
-            }
-            Err(error) => {
-                let pause = (FIRST_PAUSE * (1 << (*failures).min(6))).min(LAST_PAUSE);
-                *failures += 1;
-                tracing::error!(%error, attempt = u64::from(*failures), again_in = ?pause, "the change could not be acted on");
-                Some(Instant::now() + pause)
-            }
-        }
-    }
-
-    fn next_periodic(&self) -> Option<Instant> {
-        self.plan.every.map(|every| Instant::now() + every)
-    }
-
-    /// Whether there is other content now, and it is good.
-    async fn took(&mut self) -> bool {
-        match self.take().await {
-            Ok(Some(_)) => {
-                tracing::info!("new content");
-                true
-            }
-            Ok(None) => {
-                tracing::debug!("the content is the same");
-                false
-            }
-            Err(error) => {
-                tracing::error!(%error, "the new content is not used; the last good one stays");
-                false
-            }
-        }
-    }
-
-    /// Reads, checks and writes out, where the content is neither what is used nor what was found bad.
-    async fn take(&mut self) -> Result<Option<Written>, TakeError> {
-        let (content, files) = content::read(&self.plan.watch)?;
-        if self.accepted == Some(content) {
-            self.rejected = None;
-            return Ok(None);
-        }
-        if self.rejected == Some(content) {
-            return Ok(None);
-        }
-        if let Some(check) = &self.plan.check {
-            let staged = tempfile::Builder::new().prefix("afresh-").tempdir();
-            let staged = staged.map_err(|source| TakeError::Stage { source })?;
-            AtomicWriter::write(staged.path(), &files)?;
-            if let Err(error) = act::command(check, Some(staged.path()), self.plan.timeout).await {
-                self.rejected = Some(content);
-                return Err(TakeError::Check(error));
-            }
-        }
-        let written = match &self.plan.output {
-            Some(output) => {
-                std::fs::create_dir_all(output).map_err(|source| WriteError::Inspect {
-                    path: output.clone(),
-                    source,
-                })?;
-                AtomicWriter::write(output, &files)?
-            }
-            None => Written::Unchanged,
-        };
-        (self.accepted, self.rejected) = (Some(content), None);
-        Ok(Some(written))
-    }
-
-    fn has_output(&self) -> bool {
-        let output = self.plan.output.as_ref();
-        output.is_some_and(|output| output.join(afresh_volume::DATA_DIR).exists())
-    }
-}
-
-type Attempt = Pin<Box<dyn Future<Output = Result<(), ActError>>>>;
-
-/// When a burst is over.
-#[derive(Debug, Clone, Copy)]
-struct Quiet {
-    until: Instant,
-    latest: Instant,
-}
-
-impl Quiet {
-    fn after(before: Option<Self>, settle: Duration) -> Self {
-        let now = Instant::now();
-        let latest = before.map_or(now + settle * LONGEST, |before| before.latest);
         Self {
-            until: (now + settle).min(latest),
-            latest,
+            news: News::new(&plan),
+            progress: Progress::new(output.is_some(), plan.act_at_start, held, acted),
+            output,
+            seen: None,
+            attempt: Attempt::default(),
+            periodic: None,
+            unreadable: None,
+            stale: BTreeSet::new(),
+            status,
+            plan,
         }
     }
-}
 
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
+    /// Returns when there is content that the application can use. Until then it waits for it: for a path to appear, or
+    /// for rejected content to be mended.
+    pub async fn begin(&mut self) {
+        loop {
+            self.take().await;
+            if self.progress.in_use().is_some() {
+                return;
+            }
+            self.news.next(self.attempt.due(), None).await;
+        }
+    }
+
+    /// To be called when the application is started after [`begin`](Self::begin): it starts with what is in use, so
+    /// nothing is to be done for that.
+    pub fn application_starts(&mut self) {
+        if !self.plan.act_at_start {
+            self.progress.acted();
+            self.record();
+        }
+    }
+
+    /// Acts on each change, for ever.
+    pub async fn run(mut self, target: &Target) -> Infallible {
+        self.schedule();
+        loop {
+            let now = self.take().await;
+            if self.progress.next(now) == Next::Act && self.attempt.is_due() {
+                self.act(target).await;
+            }
+            self.tell();
+            self.news.next(self.attempt.due(), self.periodic).await;
+            if self.periodic.is_some_and(|at| at <= Instant::now()) {
+                tracing::debug!("the actions are due although nothing changed");
+                self.progress.act();
+                self.attempt = Attempt::default();
+                self.schedule();
+            }
+        }
+    }
+
+    /// Reads what is there and, if it is new, has it checked and written. Returns which content was read.
+    async fn take(&mut self) -> Option<Digest> {
+        self.look_for_stale_mounts();
+        let read = self.read();
+        let now = read.as_ref().map(|content| content.sums.digest());
+        if let Some(content) = read
+            && self.progress.next(now) == Next::Accept
+            && self.attempt.is_due()
+        {
+            self.accept(content).await;
+        }
+        self.tell();
+        now
+    }
+
+    /// The content of all paths, if it can be read; a difference is told and begins a new attempt.
+    fn read(&mut self) -> Option<Content> {
+        match Content::read(&self.plan.watch) {
+            Ok(content) => {
+                if self.unreadable.take().is_some() {
+                    tracing::info!("all paths can be read");
+                }
+                self.compare(&content);
+                Some(content)
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if self.unreadable.as_ref() != Some(&reason) {
+                    tracing::warn!(%reason, "there is no content to be read; what is in use stays");
+                    self.unreadable = Some(reason);
+                }
+                if !error.awaits_news() && self.attempt.due().is_none() {
+                    self.attempt.failed();
+                }
+                None
+            }
+        }
+    }
+
+    fn compare(&mut self, content: &Content) {
+        if self.seen.as_ref() == Some(&content.sums) {
+            tracing::debug!("the content is the same");
+            return;
+        }
+        let difference = content.sums.since(self.seen.as_ref().unwrap_or(&Sums::default()));
+        if self.seen.is_some() {
+            self.status.changed();
+            let names = |names: &[String]| names.join(" ");
+            tracing::info!(
+                added = names(&difference.added),
+                changed = names(&difference.changed),
+                removed = names(&difference.removed),
+                "the content has changed"
+            );
+        } else {
+            tracing::info!(files = content.files.len() as u64, "watching");
+        }
+        self.progress.saw(content.sums.digest());
+        self.seen = Some(content.sums.clone());
+        self.attempt = Attempt::default();
+        self.status.update(|facts| {
+            facts.generation += 1;
+            facts.files = content.files.len();
+            (facts.rejected, facts.failing) = (None, None);
+        });
+    }
+
+    /// Has new content checked and written.
+    async fn accept(&mut self, content: Content) {
+        let digest = content.sums.digest();
+        // Without an output the application has the first content already, whatever a check would say.
+        let is_checked = self.output.is_some() || self.progress.in_use().is_some();
+        if is_checked {
+            let checked = step::unless_overtaken(check(&self.plan, &content), &mut self.news).await;
+            match checked {
+                Some(Ok(())) => self.passed(),
+                Some(Err(StepError::Command(error))) if error.is_verdict() => {
+                    return self.reject(digest, &error.into());
+                }
+                Some(Err(error)) => return self.failed("check", &error),
+                None => return tracing::info!("the check is given up for newer content"),
+            }
+        }
+        if let Some(output) = &self.output {
+            if let Err(error) = output.write(&content.files) {
+                self.failed("output", &error.into());
+                return;
+            }
+            self.status.step("output", Outcome::Ok);
+            tracing::info!(output = %output.path().display(), "written");
+        }
+        let is_first = self.progress.accept(digest);
+        self.attempt = Attempt::default();
+        self.status.update(|facts| {
+            facts.in_use = Some(facts.generation);
+            (facts.rejected, facts.failing) = (None, None);
+        });
+        if is_first && self.progress.is_current() {
+            self.record();
+        } else if self.plan.actions.is_empty() {
+            self.done();
+        }
+    }
+
+    fn passed(&self) {
+        if let Some(check) = &self.plan.check {
+            self.status.step("check", Outcome::Ok);
+            tracing::info!(%check, "the check passed");
+        }
+    }
+
+    fn reject(&mut self, digest: Digest, error: &StepError) {
+        let reason = format!("the check failed: {error}");
+        self.progress.reject(digest);
+        self.status.step("check", Outcome::Rejected);
+        if self.progress.in_use().is_some() {
+            tracing::error!(%reason, "the new content is not used; the last good one stays until it changes");
+        } else {
+            tracing::error!(%reason, "there is no good content yet; waiting until it changes");
+        }
+        self.status.update(|facts| facts.rejected = Some(reason));
+    }
+
+    /// Does the actions from the first that has not succeeded, then verifies.
+    async fn act(&mut self, target: &Target) {
+        self.progress.act();
+        while let Some(action) = self.plan.actions.get(self.attempt.done).cloned() {
+            if self.news.have_come() {
+                return;
+            }
+            let begun = Instant::now();
+            let performed = step::perform(&action, target, self.plan.timeout);
+            match step::unless_overtaken(performed, &mut self.news).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return self.failed(action.kind(), &error),
+                None => return tracing::info!(%action, "given up for newer content"),
+            }
+            self.attempt.done += 1;
+            self.status.step(action.kind(), Outcome::Ok);
+            let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(%action, millis, "done");
+        }
+        self.verify().await;
+    }
+
+    async fn verify(&mut self) {
+        if let Some(verify) = &self.plan.verify {
+            let verified = step::verify(verify, self.plan.timeout);
+            match step::unless_overtaken(verified, &mut self.news).await {
+                Some(Ok(())) => self.status.step("verify", Outcome::Ok),
+                Some(Err(error)) => {
+                    // Once more from the beginning: the application has not taken it.
+                    self.attempt.done = 0;
+                    return self.failed("verify", &error);
+                }
+                None => return tracing::info!(%verify, "given up for newer content"),
+            }
+        }
+        self.done();
+    }
+
+    /// The application has the content, and all actions have succeeded.
+    fn done(&mut self) {
+        self.progress.acted();
+        self.record();
+        self.attempt = Attempt::default();
+        self.schedule();
+        self.status.update(|facts| {
+            facts.failing = None;
+            facts.last_success = Some(status::now());
+        });
+    }
+
+    fn failed(&mut self, step: &'static str, error: &StepError) {
+        let pause = self.attempt.failed();
+        self.status.step(step, Outcome::Failed);
+        let attempts = self.attempt.failures();
+        let reason = error.to_string();
+        tracing::error!(step, %reason, attempt = u64::from(attempts), again_in = ?pause, "failed; it is tried again");
+        self.status
+            .update(|facts| facts.failing = Some(format!("{step}: {reason}")));
+    }
+
+    /// Writes beside the output that nothing is left to do for it, so that a later start does not do it again.
+    fn record(&self) {
+        if let Some(output) = &self.output
+            && let Some(digest) = self.progress.in_use()
+            && let Err(error) = output.record(digest)
+        {
+            tracing::warn!(%error, "after a restart of the agent the actions may be done once more");
+        }
+    }
+
+    fn schedule(&mut self) {
+        self.periodic = self.plan.every.and_then(|every| Instant::now().checked_add(every));
+    }
+
+    fn look_for_stale_mounts(&mut self) {
+        let is_stale = |path: &&PathBuf| stale_sub_path(path).unwrap_or(false);
+        let stale: BTreeSet<PathBuf> = self.plan.watch.iter().filter(is_stale).cloned().collect();
+        for path in stale.difference(&self.stale) {
+            tracing::error!(
+                path = %path.display(),
+                "this subPath mount shows old content until its container starts again; mount the whole volume instead, \
+                 and let --output give the application the files where it wants them"
+            );
+        }
+        self.stale = stale;
+    }
+
+    /// Brings what people see up to date.
+    fn tell(&mut self) {
+        let degraded = self.news.degraded();
+        self.status.update(|facts| {
+            facts.is_current = self.progress.is_current();
+            facts.attempts = self.attempt.failures();
+            facts.unreadable.clone_from(&self.unreadable);
+            if !self.progress.is_rejected() {
+                facts.rejected = None;
+            }
+            facts.stale = self.stale.iter().cloned().collect();
+            facts.degraded = degraded;
+        });
     }
 }
 
-async fn ready(attempt: &mut Option<Attempt>) -> Result<(), ActError> {
-    match attempt {
-        Some(attempt) => attempt.await,
-        None => std::future::pending().await,
-    }
+/// Runs the check on the content, where only the check sees it.
+async fn check(plan: &Plan, content: &Content) -> Result<(), StepError> {
+    let Some(check) = &plan.check else {
+        return Ok(());
+    };
+    let staged = Staged::write(&plan.staging, &content.files)?;
+    command::run(check, Some(staged.path()), plan.timeout).await?;
+    Ok(())
 }

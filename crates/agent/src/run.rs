@@ -4,18 +4,23 @@ mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::admin::{self, AdminError};
+use crate::agent::{EndSignals, USAGE};
 use crate::args::duration;
 use crate::environment::{EnvironmentError, Skipped, Sources};
-use crate::pipeline::{BeginError, Pipeline, Target};
+use crate::pipeline::Pipeline;
+use crate::plan::{Plan, PlanError};
 use crate::signal::SignalName;
+use crate::status::Status;
 use crate::supervise::{self, BadStart, ChildHandle, Policy, Program, Restart, SuperviseError};
-use crate::{LogArgs, WatchArgs};
+use crate::{LogArgs, Target, WatchArgs};
 
 /// The flags of `afresh run`.
 #[derive(Debug, clap::Args)]
@@ -96,9 +101,9 @@ pub enum RunError {
     /// There is no environment to start it with.
     #[error("cannot make the environment: {0}")]
     Environment(#[from] EnvironmentError),
-    /// The first content of watched files was not taken.
+    /// The address of `--listen` cannot be used.
     #[error(transparent)]
-    Begin(#[from] BeginError),
+    Admin(#[from] AdminError),
     /// See there.
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
@@ -109,19 +114,43 @@ pub enum RunError {
 /// # Errors
 /// If it could not be started at all.
 pub fn main(args: &RunArgs) -> Result<ExitCode, RunError> {
+    let plan = match args.plan() {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
     args.log.begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| RunError::Runtime { source })?;
-    runtime.block_on(run(args)).map(ExitCode::from)
+    runtime.block_on(run(args, plan)).map(ExitCode::from)
 }
 
-async fn run(args: &RunArgs) -> Result<u8, RunError> {
-    let pipeline = match args.watch.watch.as_slice() {
-        [] => None,
-        _ => Some(Pipeline::begin(args.watch.plan()).await?.0),
+async fn run(args: &RunArgs, plan: Option<Plan>) -> Result<u8, RunError> {
+    let (mut pipeline, status) = match plan {
+        Some(plan) => {
+            let status = Arc::new(Status::new(&plan));
+            (Some(Pipeline::new(plan, Arc::clone(&status))), Some(status))
+        }
+        None => (None, None),
     };
+    let address = args.watch.listen.filter(|_| status.is_some());
+    let mut answering = pin!(admin::serve(address, status.unwrap_or_default()).await?);
+    if let Some(pipeline) = &mut pipeline {
+        // As an init it gets no signal that it does not ask for.
+        let mut asked = EndSignals::catch().map_err(|source| RunError::Runtime { source })?;
+        tokio::select! {
+            () = pipeline.begin() => pipeline.application_starts(),
+            never = &mut answering => match never {},
+            signal = asked.next() => {
+                tracing::info!("ending, as asked, before there was content to start the program with");
+                return Ok(128 + signal);
+            }
+        }
+    }
     let sources = args.environment.sources();
     // Whatever changes from here on is a change.
     let environment_watch = watch::Watch::begin(sources.clone(), args.watch.settle);
@@ -132,8 +161,7 @@ async fn run(args: &RunArgs) -> Result<u8, RunError> {
     let supervised = supervise::supervise(args.program(), Arc::clone(&environment), args.process.policy(), end);
     let acting = async {
         match pipeline {
-            // It starts with what is there.
-            Some(pipeline) => pipeline.run(Target::Child(child.clone()), false).await,
+            Some(pipeline) => pipeline.run(&Target::Child(child.clone())).await,
             None => std::future::pending().await,
         }
     };
@@ -141,6 +169,7 @@ async fn run(args: &RunArgs) -> Result<u8, RunError> {
         code = supervised => Ok(code?),
         never = environment_watch.run(environment, child.clone()) => match never {},
         never = acting => match never {},
+        never = &mut answering => match never {},
     }
 }
 
@@ -152,6 +181,14 @@ fn name_skipped(skipped: &[Skipped]) {
 }
 
 impl RunArgs {
+    /// What is watched besides the environment; nothing if no path is given.
+    fn plan(&self) -> Result<Option<Plan>, PlanError> {
+        if self.watch.watch.is_empty() && self.watch.output.is_none() && self.watch.on_change.is_empty() {
+            return Ok(None);
+        }
+        Plan::of(&self.watch).map(Some)
+    }
+
     fn program(&self) -> Program {
         let mut words = self.command.iter().cloned();
         Program {

@@ -52,7 +52,7 @@ mod write;
 pub use async_watch::AsyncWatcher;
 pub use file::{File, Files};
 pub use key::KeyError;
-pub use snapshot::{Limits, ReadError, Revision, Snapshot, digest};
+pub use snapshot::{Limits, ReadError, Revision, Snapshot};
 pub use stale::stale_sub_path;
 pub use state::{Change, Event, State};
 pub use wake::Waker;

@@ -287,13 +287,7 @@ fn read_once(path: &Path, limits: &Limits, scope: &mut Scope) -> Result<Snapshot
 }
 
 fn plain_revision(files: &Files) -> Revision {
-    Revision::Content(digest(files))
-}
-
-/// The digest of names and bytes: equal for equal content, wherever it lies.
-#[must_use]
-pub fn digest(files: &Files) -> Digest {
-    content(files, None).fingerprint(&Selection::all(), None).digest
+    Revision::Content(content(files, None).fingerprint(&Selection::all(), None).digest)
 }
 
 /// A key of a volume is missing for a moment while the volume is swapped, so look twice through one `..data`.

@@ -1,0 +1,66 @@
+//! How often something was tried, and when it is tried again.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The first pause; each is twice the one before.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest pause: whoever mends what failed does not wait longer for it to be noticed.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// The tries for one content.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Attempt {
+    /// How many actions have succeeded.
+    pub(super) done: usize,
+    failures: u32,
+    due: Option<Instant>,
+}
+
+impl Attempt {
+    /// Counts a failure, and returns the pause until the next try.
+    pub(super) fn failed(&mut self) -> Duration {
+        let pause = pause(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        self.due = Instant::now().checked_add(pause);
+        pause
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// When it is tried again; `None` if nothing has failed.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        self.due.is_none_or(|at| at <= Instant::now())
+    }
+}
+
+fn pause(failures: u32) -> Duration {
+    FIRST.saturating_mul(1 << failures.min(16)).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_minute() {
+        let seconds: Vec<u64> = (0..9).map(|failures| pause(failures).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(pause(u32::MAX), LONGEST);
+    }
+
+    #[test]
+    fn what_never_failed_is_due() {
+        let mut attempt = Attempt::default();
+        assert!(attempt.is_due() && attempt.due().is_none());
+        assert_eq!(attempt.failed(), FIRST);
+        assert!(!attempt.is_due() && attempt.failures() == 1);
+    }
+}
