@@ -4,7 +4,7 @@
 //!   status is the supervisor's.
 //! - A restart asks the program to end, waits, kills what is left, and starts it anew: the pod, its address and its
 //!   volumes stay, and the kubelet counts nothing.
-//! - What is decided is in [`machine`], which is pure; what is done is here.
+//! - What is decided is in `machine`, which is pure; what is done is here.
 
 mod handle;
 mod machine;
