@@ -1,6 +1,6 @@
 //! What `afresh reloader` tells beside what the controller tells: Reloader's metrics, Events, alerts and webhook.
 //!
-//! The engine does not know of any of it. [`Compat`] looks on as facts come in and actions end; [`Aside`] sends what has
+//! The engine does not know of any of it. `Compat` looks on as facts come in and actions end; `Aside` sends what has
 //! to be sent, so that a slow receiver delays no reload.
 
 mod alert;
@@ -46,7 +46,7 @@ pub(crate) struct Compat {
     clock: Clock,
 }
 
-/// What is sent aside; ends when its [`Compat`] is dropped and all is sent, or never where there is a webhook.
+/// What is sent aside; ends when its `Compat` is dropped and all is sent, or never where there is a webhook.
 pub(crate) type Aside = BoxFuture<'static, ()>;
 
 /// Both halves, with the metrics registered in `root`.
