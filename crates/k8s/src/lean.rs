@@ -14,6 +14,7 @@ mod page;
 mod pod;
 mod rollout;
 mod selector;
+mod sha1;
 mod undecodable;
 mod workload;
 
@@ -25,6 +26,7 @@ pub use meta::{KEPT_ANNOTATIONS, Owner};
 pub use namespace::LeanNamespace;
 pub use page::Page;
 pub use pod::{LeanPod, LeanPodMeta, LeanReplica, Phase};
+pub use sha1::WithSha1;
 pub use undecodable::{DecodeError, Undecodable};
 pub use workload::{LeanDaemonSet, LeanDeployment, LeanStatefulSet, LeanWorkload};
 

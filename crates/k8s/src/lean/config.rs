@@ -9,6 +9,7 @@ use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, Name};
 use afresh_model::object::ConfigObject;
 use afresh_model::policy::{Problem, parse_ignore};
+use afresh_model::reloader::sha1::Sha1;
 use afresh_model::time::UnixSeconds;
 use serde::Deserialize;
 
@@ -43,6 +44,7 @@ struct Identity {
     written: Option<UnixSeconds>,
     immutable: bool,
     annotations: Annotations,
+    sha1: Option<Sha1>,
 }
 
 #[derive(Deserialize, Default)]
@@ -80,6 +82,7 @@ impl Identity {
             written: meta.managed_fields.0,
             immutable,
             annotations: meta.annotations.0,
+            sha1: None,
         })
     }
 
@@ -97,7 +100,7 @@ impl Identity {
             content: Content::new(entries),
             immutable: self.immutable,
             ignored,
-            sha1: None,
+            sha1: self.sha1,
             matched: false,
             created: self.created,
             written: self.written,
@@ -113,6 +116,12 @@ impl Identity {
 }
 
 impl LeanConfigMap {
+    /// The same with Reloader's hash.
+    pub(super) fn with_sha1(mut self, sha1: Option<Sha1>) -> Self {
+        self.identity.sha1 = sha1;
+        self
+    }
+
     /// Which object this is.
     #[must_use]
     pub fn key(&self) -> ConfigKey {
@@ -128,6 +137,12 @@ impl LeanConfigMap {
 }
 
 impl LeanSecret {
+    /// The same with Reloader's hash.
+    pub(super) fn with_sha1(mut self, sha1: Option<Sha1>) -> Self {
+        self.identity.sha1 = sha1;
+        self
+    }
+
     /// Which object this is.
     #[must_use]
     pub fn key(&self) -> ConfigKey {

@@ -82,6 +82,12 @@ impl HashValue<'_> {
 /// The hash of the bytes that `text` stands for; `None` if it is not base64.
 fn hash_base64(key: &str, text: &[u8]) -> Option<RawEntry> {
     let mut hasher = EntryHasher::new(key);
+    each_chunk(text, |bytes| hasher.update(bytes))?;
+    Some(hasher.finish())
+}
+
+/// Gives the bytes that base64 `text` stands for, in pieces; `None` if it is not base64, maybe after some pieces.
+pub(super) fn each_chunk(text: &[u8], mut take: impl FnMut(&[u8])) -> Option<()> {
     let mut decoded = [0; CHUNK / 4 * 3];
     let mut chunks = text.chunks(CHUNK).peekable();
     while let Some(chunk) = chunks.next() {
@@ -89,9 +95,9 @@ fn hash_base64(key: &str, text: &[u8]) -> Option<RawEntry> {
         if chunks.peek().is_some() && length < decoded.len() {
             return None; // padding in the middle
         }
-        hasher.update(&decoded[..length]);
+        take(&decoded[..length]);
     }
-    Some(hasher.finish())
+    Some(())
 }
 
 impl<'de> DeserializeSeed<'de> for HashValue<'_> {
