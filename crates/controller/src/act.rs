@@ -11,17 +11,19 @@ use afresh_engine::time::Millis;
 use afresh_engine::touch::{self, Pod, Touch};
 use afresh_k8s::lean::{LeanPodMeta, LeanWorkload};
 use afresh_k8s::write::{WriteError, Writer};
-use afresh_model::annotation::{APPLIED, CONFIG, TOUCHED};
+use afresh_model::annotation::{APPLIED, TOUCHED};
 use afresh_model::convention::Conventions;
 use afresh_model::digest::Digest;
 use afresh_model::name::{Name, WorkloadKey};
 use afresh_model::record::Record;
+use afresh_model::reloader::marking::Marking;
 use afresh_model::workload::Replace;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
+use crate::body;
 use crate::clock::Clock;
 use crate::limit::Limit;
 
@@ -122,12 +124,17 @@ impl Actor {
             Action::Touch { selector, files } => self.touch(command, selector, *files).await,
             Action::Evict { selector, since, .. } => self.evict(command, selector, *since).await,
             Action::LookAtPods { selector, born } => self.look(command, selector, born).await,
+            Action::EndPause(end) => self.patch(command, body::end_pause(*end, self.paused_at())).await,
         };
         result.unwrap_or_else(|error| outcome(&error))
     }
 
     async fn patch(&self, command: &Command, body: Value) -> Result<Outcome, WriteError> {
-        match self.writer.patch_workload(&command.key, &command.uid, body).await {
+        self.written(self.writer.patch_workload(&command.key, &command.uid, body).await)
+    }
+
+    fn written(&self, answer: Result<LeanWorkload, WriteError>) -> Result<Outcome, WriteError> {
+        match answer {
             Ok(LeanWorkload { key, observed, .. }) => Ok(Outcome::Written(
                 observed.read(key.kind, &self.conventions).workload.map(Box::new),
             )),
@@ -138,7 +145,7 @@ impl Actor {
 
     async fn roll(&self, command: &Command, roll: &Roll) -> Result<Outcome, WriteError> {
         match roll.replace {
-            Replace::Template => self.patch(command, roll_body(&roll.record, roll.config)).await,
+            Replace::Template => self.patch_template(command, roll).await,
             // No workload is read as one of these yet.
             // The record comes first; the pods follow one by one.
             Replace::Evict => self.patch(command, record_body(&roll.record)).await,
@@ -146,6 +153,23 @@ impl Actor {
                 format!("{} is not replaced by {} yet", command.key, roll.replace.word()).into(),
             )),
         }
+    }
+
+    async fn patch_template(&self, command: &Command, roll: &Roll) -> Result<Outcome, WriteError> {
+        let body = body::roll(roll, self.paused_at());
+        if roll.marks.as_ref().and_then(Marking::spec).is_none() {
+            return self.patch(command, body).await;
+        }
+        let patched = self
+            .writer
+            .merge_lists_of_workload(&command.key, &command.uid, body)
+            .await;
+        self.written(patched)
+    }
+
+    /// The key that says since when a Deployment is paused.
+    fn paused_at(&self) -> Option<&str> {
+        self.conventions.reloader.as_ref().map(|keys| &*keys.paused_at)
     }
 
     async fn look(&self, command: &Command, selector: &str, born: &[Box<str>]) -> Result<Outcome, WriteError> {
@@ -228,14 +252,6 @@ fn itself(pod: LeanWorkload) -> Pod {
 
 fn record_body(record: &Record) -> Value {
     json!({"metadata": {"annotations": {APPLIED: record.to_string()}}})
-}
-
-/// The action and its record in one patch: there is no moment at which only one of them is true.
-fn roll_body(record: &Record, config: Digest) -> Value {
-    json!({
-        "metadata": {"annotations": {APPLIED: record.to_string()}},
-        "spec": {"template": {"metadata": {"annotations": {CONFIG: config.to_string()}}}},
-    })
 }
 
 fn pretend(action: &Action) -> Outcome {

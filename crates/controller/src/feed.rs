@@ -7,7 +7,7 @@ use afresh_engine::classes::MountKey;
 use afresh_engine::index::{Source, SourceKind};
 use afresh_k8s::lean::{
     LeanClass, LeanConfigMap, LeanDaemonSet, LeanDeployment, LeanMount, LeanNamespace, LeanPod, LeanSecret,
-    LeanStatefulSet, LeanWorkload, Undecodable, Watched,
+    LeanStatefulSet, LeanWorkload, Undecodable, Watched, WithSha1,
 };
 use afresh_k8s::watch::{Event, InitialList, WatchFailure, WatchOptions, WatchStatus, watch};
 use afresh_model::convention::Conventions;
@@ -113,29 +113,8 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn namespace(&mut self, namespace: Option<&Name>) {
         let objects = self.config.selector.clone();
-        let conventions = self.conventions.clone();
-        self.add::<LeanConfigMap>(
-            SourceKind::Config(ConfigKind::ConfigMap),
-            namespace,
-            objects.clone(),
-            None,
-            move |lean| {
-                let (key, object, problem) = lean.into_object(&conventions);
-                Some(Thing::Object(key, object, problem))
-            },
-        );
-        let (key, conventions) = (self.key.clone(), self.conventions.clone());
-        let fields = Some(NO_RELEASES.to_owned());
-        self.add::<LeanSecret>(
-            SourceKind::Config(ConfigKind::Secret),
-            namespace,
-            objects,
-            fields,
-            move |lean| {
-                let (key, object, problem) = lean.into_object(&key, &conventions);
-                Some(Thing::Object(key, object, problem))
-            },
-        );
+        self.config_maps(namespace, objects.clone());
+        self.secrets(namespace, objects);
         if self.config.csi {
             // The selector is for what people label: the driver's own objects bear labels of its own.
             self.add::<LeanClass>(SourceKind::Classes, namespace, None, None, |lean| {
@@ -169,6 +148,35 @@ impl Builder<'_> {
                     });
                 }
             }
+        }
+    }
+
+    fn config_maps(&mut self, namespace: Option<&Name>, labels: Option<String>) {
+        let source = SourceKind::Config(ConfigKind::ConfigMap);
+        let conventions = self.conventions.clone();
+        let read = move |lean: LeanConfigMap| {
+            let (key, object, problem) = lean.into_object(&conventions);
+            Some(Thing::Object(key, object, problem))
+        };
+        // Only who keeps Reloader's marks pays for Reloader's hash.
+        if self.conventions.strategy.is_some() {
+            self.add::<WithSha1<_>>(source, namespace, labels, None, move |WithSha1(lean)| read(lean));
+        } else {
+            self.add(source, namespace, labels, None, read);
+        }
+    }
+
+    fn secrets(&mut self, namespace: Option<&Name>, labels: Option<String>) {
+        let (source, fields) = (SourceKind::Config(ConfigKind::Secret), Some(NO_RELEASES.to_owned()));
+        let (key, conventions) = (self.key.clone(), self.conventions.clone());
+        let read = move |lean: LeanSecret| {
+            let (key, object, problem) = lean.into_object(&key, &conventions);
+            Some(Thing::Object(key, object, problem))
+        };
+        if self.conventions.strategy.is_some() {
+            self.add::<WithSha1<_>>(source, namespace, labels, fields, move |WithSha1(lean)| read(lean));
+        } else {
+            self.add(source, namespace, labels, fields, read);
         }
     }
 

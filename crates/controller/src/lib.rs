@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod state;
 
 mod act;
+mod body;
 mod clock;
 mod evict;
 mod feed;

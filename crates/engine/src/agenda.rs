@@ -27,6 +27,8 @@ pub enum Why {
     TouchAgain,
     /// Its pods are being evicted, and are to be looked at again.
     Evicting,
+    /// It is paused, and to be resumed.
+    Paused,
 }
 
 /// What a workload waits for.

@@ -8,7 +8,9 @@ use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey};
 use afresh_model::object::ConfigObject;
 use afresh_model::policy::Problem;
 use afresh_model::record::{Evicting, Record, Rolls};
-use afresh_model::time::UnixSeconds;
+use afresh_model::reloader::marking::Marking;
+use afresh_model::reloader::marks::Changed;
+use afresh_model::time::{Revision, UnixSeconds};
 use afresh_model::workload::{Replace, Rollout, Workload};
 
 use crate::agenda::{Agenda, Waits, Why};
@@ -17,7 +19,7 @@ use crate::evidence::Pods;
 use crate::flap;
 use crate::index::{Applied, Index, Indexed, Source, SourceKind, WorkloadId};
 use crate::notice::{Notice, Reason, Subject, causes};
-use crate::plan::{Context, Delta, Finding, News, Plan, Verdict, View, plan};
+use crate::plan::{Context, Delta, Finding, News, Objects, Plan, Verdict, View, plan};
 use crate::sight::Sight;
 use crate::time::{Millis, Now};
 
@@ -130,6 +132,8 @@ pub enum Action {
         /// UIDs of pods that were mounted with what the CSI classes it uses hold now.
         born: Box<[Box<str>]>,
     },
+    /// End the pause of a Deployment.
+    EndPause(End),
 }
 
 /// What rolling a workload writes.
@@ -141,6 +145,28 @@ pub struct Roll {
     pub config: Digest,
     /// By what means its pods are replaced.
     pub replace: Replace,
+    /// The marks of Reloader that its template gets.
+    pub marks: Option<Marking>,
+    /// The Deployment is paused in the same patch.
+    pub pause: Option<Begin>,
+}
+
+/// The begin of a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begin {
+    /// When it begins.
+    pub at: UnixSeconds,
+    /// The workload must still be the one that was looked at: somebody else may have paused it meanwhile.
+    pub seen: Option<Revision>,
+}
+
+/// The end of a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Whether it is resumed; if not, somebody did already, and only what is left over is taken out.
+    pub resume: bool,
+    /// The workload must still be the one that was looked at.
+    pub seen: Option<Revision>,
 }
 
 impl Action {
@@ -150,7 +176,7 @@ impl Action {
         match self {
             Self::Record(record) => Some(record),
             Self::Roll(roll) => Some(&roll.record),
-            Self::Touch { .. } | Self::Evict { .. } | Self::LookAtPods { .. } => None,
+            Self::Touch { .. } | Self::Evict { .. } | Self::LookAtPods { .. } | Self::EndPause(_) => None,
         }
     }
 
@@ -163,6 +189,7 @@ impl Action {
             Self::Touch { .. } => "touch",
             Self::Evict { .. } => "evict",
             Self::LookAtPods { .. } => "look",
+            Self::EndPause(_) => "resume",
         }
     }
 }
@@ -584,6 +611,7 @@ use evicting::{Progress, Siblings};
 
 mod act;
 mod evicting;
+mod pause;
 mod tell;
 mod turn;
 

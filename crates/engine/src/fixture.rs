@@ -15,6 +15,7 @@ use afresh_model::time::{Revision, UnixSeconds};
 use afresh_model::workload::{Observed, Replace, Rollout, Workload};
 use serde_json::{Value, json};
 
+use crate::lifecycle::Lifecycle;
 use crate::plan::Context;
 use crate::time::{Millis, Now};
 
@@ -29,6 +30,7 @@ pub(crate) fn context() -> Context {
         key: key_id(),
         installed: Some(UnixSeconds(INSTALLED)),
         partial: false,
+        lifecycle: Lifecycle::default(),
     }
 }
 
@@ -107,6 +109,9 @@ pub(crate) struct Build {
     pub(crate) rollout: Rollout,
     pub(crate) kind: WorkloadKind,
     pub(crate) owner: Option<String>,
+    pub(crate) paused: bool,
+    pub(crate) conventions: Conventions,
+    pub(crate) template_annotations: BTreeMap<String, String>,
 }
 
 impl Build {
@@ -122,6 +127,9 @@ impl Build {
             rollout,
             kind: WorkloadKind::Deployment,
             owner: None,
+            paused: false,
+            conventions: Conventions::native(Reload::Off),
+            template_annotations: BTreeMap::new(),
         }
     }
 
@@ -168,7 +176,9 @@ impl Build {
     }
 
     pub(crate) fn done(&self) -> Workload {
-        let template = json!({"metadata": {"labels": {"app": "x"}}, "spec": self.spec});
+        let labels = json!({"app": "x"});
+        let template =
+            json!({"metadata": {"labels": labels, "annotations": self.template_annotations}, "spec": self.spec});
         let annotations: Annotations = self.annotations.clone();
         let observed = Observed {
             uid: self.uid.as_str().into(),
@@ -183,12 +193,10 @@ impl Build {
                 "app=x".into()
             },
             replace: Replace::Template,
+            paused: self.paused,
             owner: self.owner.as_deref().map(Into::into),
             rollout: self.rollout,
         };
-        observed
-            .read(self.kind, &Conventions::native(Reload::Off))
-            .workload
-            .expect("opted in")
+        observed.read(self.kind, &self.conventions).workload.expect("opted in")
     }
 }

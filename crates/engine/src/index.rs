@@ -192,7 +192,15 @@ impl Index {
                 &before.record,
                 before.template,
                 before.rollout,
-            ) == (after.mode, after.settle, &after.record, after.template, after.rollout);
+                &before.pause,
+            ) == (
+                after.mode,
+                after.settle,
+                &after.record,
+                after.template,
+                after.rollout,
+                &after.pause,
+            );
         if before.uses_alike(after) {
             return if same { Applied::Same(id) } else { Applied::Changed(id) };
         }

@@ -18,6 +18,7 @@ pub mod flap;
 pub mod index;
 mod kept;
 pub mod lease;
+pub mod lifecycle;
 mod names;
 pub mod notice;
 pub mod plan;

@@ -8,12 +8,14 @@ use afresh_model::digest::{Digest, Fingerprint, KeyId};
 use afresh_model::name::{ConfigKind, ConfigRef};
 use afresh_model::object::Lack;
 use afresh_model::record::Applied;
+use afresh_model::reloader::marks::Mark;
 use afresh_model::selection::Selection;
 use afresh_model::time::UnixSeconds;
 use afresh_model::usage::{Mode, Needs, Use};
 use afresh_model::workload::{Rollout, Workload};
 
 use crate::evidence::Pods;
+use crate::lifecycle::{Appear, Lifecycle, Vanish};
 use crate::sight::{Change, Sighting, Tracked};
 
 /// Where the planner looks up config objects, all in the workload's own namespace.
@@ -33,6 +35,8 @@ pub struct Context {
     pub installed: Option<UnixSeconds>,
     /// Config objects are watched by a selector, so that one we do not see may well exist.
     pub partial: bool,
+    /// What it means that an object appears or vanishes.
+    pub lifecycle: Lifecycle,
 }
 
 /// What a plan is made from.
@@ -98,7 +102,7 @@ pub enum News {
     Current,
     /// It never triggers anything (`afresh.dev/ignore`).
     Ignored,
-    /// It is outside of what is watched, or an included object that is not there.
+    /// It is outside of what is watched, or an included object that is not there, or gone where that counts for nothing.
     Unseen,
     /// A pod that is just being rolled out was the first to get it; when the rollout is over, the pods tell.
     Arriving,
@@ -189,7 +193,12 @@ impl Draft {
                 continue;
             }
             let print = fingerprint(view, &usage.object, tracked, selection);
-            let news = compare(view, usage, tracked, print, class);
+            let part = Part {
+                class,
+                selection,
+                print,
+            };
+            let news = compare(view, usage, tracked, part);
             worst = if grade(&news) > grade(&worst) { news } else { worst };
             self.apply(view.workload, &usage.object, print, class, &news);
         }
@@ -287,18 +296,36 @@ enum Class {
     None,
 }
 
+/// Keys of an object whose change takes the same.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    class: Class,
+    selection: &'a Selection,
+    print: Fingerprint,
+}
+
 /// Why an object is not compared at all.
 fn aside<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option<&Tracked>) -> Option<News> {
     if tracked.is_some_and(|tracked| tracked.object.ignored) {
         return Some(News::Ignored);
     }
-    if tracked.is_none() && (view.context.partial || usage.needs == Needs::Unknown) {
-        return Some(News::Unseen);
+    let lack = || {
+        usage
+            .needs
+            .lack(tracked.map(|tracked| &tracked.object))
+            .map(News::Lacking)
+    };
+    if tracked.is_none() {
+        match view.context.lifecycle.vanish {
+            Vanish::Counts if past::had(view, usage) => return None,
+            Vanish::Kept => return lack().or(Some(News::Unseen)),
+            Vanish::Counts | Vanish::Optional => {}
+        }
+        if view.context.partial || usage.needs == Needs::Unknown {
+            return Some(News::Unseen);
+        }
     }
-    usage
-        .needs
-        .lack(tracked.map(|tracked| &tracked.object))
-        .map(News::Lacking)
+    lack()
 }
 
 fn fingerprint<O: Objects + ?Sized>(
@@ -314,13 +341,8 @@ fn fingerprint<O: Objects + ?Sized>(
     }
 }
 
-fn compare<O: Objects + ?Sized>(
-    view: &View<'_, O>,
-    usage: &Use,
-    tracked: Option<&Tracked>,
-    print: Fingerprint,
-    class: Class,
-) -> News {
+fn compare<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option<&Tracked>, part: Part<'_>) -> News {
+    let Part { class, print, .. } = part;
     let record = view.workload.record.as_deref();
     let from = record.and_then(|record| record.applied.digest(&usage.object, print.basis));
     let delta = Delta { from, to: print.digest };
@@ -334,8 +356,15 @@ fn compare<O: Objects + ?Sized>(
                 (Mounted::AsAnyOther, None) => adopted(view, usage, tracked),
             }
         }
+        Some(digest) if is_back(view, usage, tracked, digest, part) => return News::Adopted,
         Some(_) => covered(view, tracked),
-        None => adopted(view, usage, tracked),
+        None => match told(view, usage, tracked) {
+            Told::Nothing => adopted(view, usage, tracked),
+            Told::Current => Doubt::Fresh,
+            Told::Back if view.context.lifecycle.appear == Appear::Adopted => Doubt::Fresh,
+            Told::Back => look(view, tracked),
+            Told::Past(doubt) => doubt,
+        },
     };
     match (doubt, class) {
         (Doubt::Stale, Class::Roll) => News::Roll(delta),
@@ -345,6 +374,19 @@ fn compare<O: Objects + ?Sized>(
         (Doubt::Fresh, _) if from.is_some() => News::Covered,
         (Doubt::Fresh, _) => News::Adopted,
     }
+}
+
+/// Whether the object was recorded as gone, is back, and that counts for nothing.
+fn is_back<O: Objects + ?Sized>(
+    view: &View<'_, O>,
+    usage: &Use,
+    tracked: Option<&Tracked>,
+    recorded: Digest,
+    part: Part<'_>,
+) -> bool {
+    let adopts = view.context.lifecycle.appear == Appear::Adopted;
+    tracked.is_some_and(|tracked| adopts && past::appeared(view, tracked))
+        && fingerprint(view, &usage.object, None, part.selection).digest == recorded
 }
 
 /// Whether the pods may run older content than the object holds.
@@ -389,7 +431,12 @@ fn time_is_silent<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Trac
     let recorded = view.workload.record.as_ref().map(|record| record.at);
     written
         .zip(recorded)
-        .is_some_and(|(written, recorded)| written.0 <= recorded.0.saturating_add(CLOCK_BEHIND))
+        .is_some_and(|(written, recorded)| no_later(written, recorded))
+}
+
+/// Whether an object whose time this is was surely not written after our own clock read `then`.
+const fn no_later(written: UnixSeconds, then: UnixSeconds) -> bool {
+    written.0 <= then.0.saturating_add(CLOCK_BEHIND)
 }
 
 /// What the mounts of a SecretProviderClass say, whose content differs from the record or is not recorded.
@@ -434,6 +481,9 @@ fn mounted<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Tracked>, r
 /// Nothing comparable is recorded. Did the content change since the workload first used it?
 fn adopted<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option<&Tracked>) -> Doubt {
     let Some(tracked) = tracked else { return Doubt::Fresh };
+    if view.context.lifecycle.appear == Appear::Adopted && past::appeared(view, tracked) {
+        return Doubt::Fresh;
+    }
     let needed = matches!(usage.needs, Needs::Object(_));
     // No container could start before the object was there, so one that is as it was made has been seen by all.
     let untouched = match tracked.change {
@@ -474,9 +524,15 @@ fn remade<O: Objects + ?Sized>(view: &View<'_, O>, tracked: &Tracked) -> Doubt {
 /// Whether the object was written when this installation was already answerable for the workload.
 fn since_responsible<O: Objects + ?Sized>(view: &View<'_, O>, tracked: &Tracked) -> bool {
     let workload = view.workload;
-    let from = match (&workload.record, workload.created, view.context.installed) {
-        // Our own clock wrote this one, the API server's the others.
-        (Some(record), _, _) => UnixSeconds(record.at.0.saturating_sub(CLOCK_SKEW)),
+    let marked = workload.marks.as_ref().and_then(|marks| marks.observed_at());
+    let from = match (
+        workload.record.as_ref().map(|record| record.at).or(marked),
+        workload.created,
+        view.context.installed,
+    ) {
+        // Our own clock wrote this one, or Reloader's: it names its last reload only, whichever object that was for,
+        // so what changed after it was missed. The API server's clock wrote the others.
+        (Some(at), _, _) => UnixSeconds(at.0.saturating_sub(CLOCK_SKEW)),
         (None, Some(created), Some(installed)) if created >= installed => created,
         _ => return false,
     };
@@ -507,6 +563,10 @@ const fn grade(news: &News) -> u8 {
         News::Lacking(_) => 10,
     }
 }
+
+mod past;
+
+use past::{Told, told};
 
 #[cfg(test)]
 mod tests;

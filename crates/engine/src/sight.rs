@@ -126,7 +126,7 @@ impl Sighting {
     pub fn next(self, before: &Workload, after: &Workload, sight: Sight) -> Self {
         let now = Since::new(after.revision, sight == Sight::Live);
         Self {
-            template: if before.template == after.template {
+            template: if before.template == after.template || is_ours(before, after) {
                 self.template
             } else {
                 now
@@ -134,4 +134,10 @@ impl Sighting {
             uses: if before.uses_alike(after) { self.uses } else { now },
         }
     }
+}
+
+/// Whether the template changed by our own roll: that foretells, in the record it writes, the marks it leaves.
+fn is_ours(before: &Workload, after: &Workload) -> bool {
+    let recorded = after.record.as_ref().and_then(|record| record.template);
+    before.record != after.record && recorded == Some(after.template)
 }

@@ -33,6 +33,7 @@ pub const LIMIT: Duration = Duration::from_secs(10);
 
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
+const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// Objects in a page of a list.
@@ -78,6 +79,25 @@ impl Writer {
         let subresource = if key.kind == WorkloadKind::Pod { "/status" } else { "" };
         let path = format!("{}{subresource}", workload_path(key));
         let answer = self.patch(&path, &body, JSON).await?;
+        decoded(LeanWorkload::decode(key.kind, text(&answer)?))
+    }
+
+    /// As [`Self::patch_workload`], but lists with a key are merged by it (a strategic merge patch), so that one variable
+    /// of one container can be set. Only built-in kinds can be patched so.
+    ///
+    /// # Errors
+    /// See [`Self::patch_workload`].
+    pub async fn merge_lists_of_workload(
+        &self,
+        key: &WorkloadKey,
+        uid: &str,
+        mut body: Value,
+    ) -> Result<LeanWorkload, WriteError> {
+        demand_uid(&mut body, uid);
+        let request = Request::patch(format!("{}?fieldManager={FIELD_MANAGER}", workload_path(key)))
+            .header(CONTENT_TYPE, STRATEGIC_MERGE_PATCH)
+            .header(ACCEPT, JSON);
+        let answer = self.call(request, body.to_string().into_bytes()).await?;
         decoded(LeanWorkload::decode(key.kind, text(&answer)?))
     }
 

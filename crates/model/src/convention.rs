@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::name::ConfigKind;
 use crate::policy::Reload;
 use crate::reloader;
+use crate::reloader::marks::Strategy;
 
 /// By which conventions annotations are read; the same for every workload and config object of one controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Conventions {
     pub default: Reload,
     /// The keys of Reloader's annotations, where they are honoured.
     pub reloader: Option<reloader::Keys>,
+    /// By which marks a reload shows in the pod template, where Reloader's are kept (`afresh reloader`).
+    pub strategy: Option<Strategy>,
     /// Whether `wave.pusher.com/update-on-config-change` is honoured.
     pub wave: bool,
     /// The kinds of config object that count. References to others say nothing.
@@ -26,6 +29,7 @@ impl Conventions {
         Self {
             default,
             reloader: None,
+            strategy: None,
             wave: false,
             objects: ConfigKind::ALL.into(),
         }

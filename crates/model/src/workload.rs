@@ -12,7 +12,7 @@ use crate::policy::{Place, Policy, Problem, Reload};
 use crate::record::Record;
 use crate::reference::{Reference, references};
 use crate::reloader::marks::{Marks, Stamps};
-use crate::reloader::pause::Pause;
+use crate::reloader::pause::{PAUSE_PERIOD, Pause};
 use crate::template::PodTemplate;
 use crate::time::{Revision, UnixSeconds};
 use crate::usage::{Mode, Use, uses};
@@ -114,6 +114,8 @@ pub struct Observed {
     pub selector: Box<str>,
     /// By what means its pods are replaced, before its annotations are asked.
     pub replace: Replace,
+    /// `spec.paused`.
+    pub paused: bool,
     /// The UID of the controller that owns it, where it is a Pod.
     pub owner: Option<Box<str>>,
     /// From `status`; a Pod is complete when it is ready.
@@ -148,39 +150,38 @@ impl Observed {
             problems.push(problem);
             Mode::of(Reload::Touch, false)
         });
+        let pause = self.pause(kind, mode.is_some(), conventions, &mut problems);
         let Some(mode) = mode else {
             return Reading {
                 policy,
                 references: references(&self.template.spec),
                 problems,
-                workload: None,
+                workload: pause.map(|pause| self.only_to_resume(kind, pause)),
             };
         };
-        let spec = &self.template.spec;
-        let containers: Vec<&str> = spec
-            .containers
-            .iter()
-            .chain(&spec.init_containers)
-            .map(|container| &*container.name)
-            .collect();
-        problems.extend(policy.unknown_hot_containers(&containers));
+        problems.extend(self.unknown_hot_containers(&policy));
         let record = self.record().unwrap_or_else(|problem| {
             problems.push(problem);
             None
         });
-        let references = references(spec);
+        let references = references(&self.template.spec);
         let globs = policy.include.iter().filter(|pattern| !pattern.is_exact());
+        let uses: Box<[Use]> = uses(&references, &policy).into();
+        let marks = conventions.strategy.and_then(|strategy| {
+            let bearable = kind.can_roll() && mode != Mode::Evict;
+            Marks::read(&self.template, self.template_hash, strategy, &uses).filter(|_| bearable)
+        });
         let workload = Workload {
             uid: self.uid.clone(),
             mode,
             settle: policy.settle,
-            uses: uses(&references, &policy).into(),
+            uses,
             include: globs.cloned().collect(),
             exclude: policy.exclude.clone().into(),
             record: record.map(Box::new),
             template: Stamps::of(&self.template).hash(self.template_hash),
-            marks: None,
-            pause: None,
+            marks: marks.map(Box::new),
+            pause,
             created: self.created,
             revision: self.revision,
             selector: self.selector.clone(),
@@ -197,6 +198,67 @@ impl Observed {
             references,
             problems,
             workload: Some(workload),
+        }
+    }
+
+    fn unknown_hot_containers(&self, policy: &Policy) -> Vec<Problem> {
+        let spec = &self.template.spec;
+        let all = spec.containers.iter().chain(&spec.init_containers);
+        let names: Vec<&str> = all.map(|container| &*container.name).collect();
+        policy.unknown_hot_containers(&names)
+    }
+
+    /// What a Deployment says of being paused. Where it is left alone only what is to be resumed matters: nobody is to
+    /// stay paused because an annotation was taken away.
+    fn pause(
+        &self,
+        kind: WorkloadKind,
+        kept: bool,
+        conventions: &Conventions,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Box<Pause>> {
+        let keys = conventions.reloader.as_ref()?;
+        let period = self.annotations.get(&*keys.pause_period).map(String::as_str);
+        let mut tell = |message| {
+            if kept {
+                problems.push(Problem {
+                    key: PAUSE_PERIOD,
+                    place: Place::Workload,
+                    message,
+                });
+            }
+        };
+        if kind != WorkloadKind::Deployment {
+            if period.is_some() {
+                tell("only a Deployment can be paused; this is rolled without a pause".to_owned());
+            }
+            return None;
+        }
+        let paused_at = self.annotations.get(&*keys.paused_at).map(String::as_str);
+        let (pause, problem) = Pause::read(self.paused, period, paused_at);
+        problem.into_iter().for_each(tell);
+        pause.filter(|pause| kept || pause.is_ours()).map(Box::new)
+    }
+
+    /// A workload that is left alone but for its pause.
+    fn only_to_resume(&self, kind: WorkloadKind, pause: Box<Pause>) -> Workload {
+        Workload {
+            uid: self.uid.clone(),
+            mode: if kind.can_roll() { Mode::Auto } else { Mode::Touch },
+            settle: None,
+            uses: Box::default(),
+            include: Box::default(),
+            exclude: Box::default(),
+            record: None,
+            template: Stamps::of(&self.template).hash(self.template_hash),
+            marks: None,
+            pause: Some(pause),
+            created: self.created,
+            revision: self.revision,
+            selector: self.selector.clone(),
+            replace: self.replace,
+            owner: None,
+            rollout: self.rollout,
         }
     }
 

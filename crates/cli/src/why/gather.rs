@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use afresh_engine::lifecycle::Lifecycle;
 use afresh_engine::plan::{Context, Verdict};
 use afresh_k8s::digest_key::{self, InstallationKey};
 use afresh_k8s::lean::{LeanConfigMap, LeanPod, LeanSecret, LeanWorkload, Watched};
@@ -60,6 +61,7 @@ pub(crate) async fn gather(client: &Client, question: &Question, now: UnixSecond
             key: stand_in()?.id(),
             installed: None,
             partial: false,
+            lifecycle: Lifecycle::default(),
         },
         no_digest_key: None,
         objects: BTreeMap::new(),

@@ -98,6 +98,10 @@ impl Engine {
         if !self.scope.includes(&known.key.namespace) {
             return None;
         }
+        if let Some(end) = self.pause_to_end(id, now) {
+            return self.start(id, Action::EndPause(end), Vec::new());
+        }
+        let known = self.index.workload(id)?;
         let slot = self.slots.get_mut(id.index())?;
         let pods = slot.pods.take();
         let view = View {
@@ -109,8 +113,13 @@ impl Engine {
         };
         let plan = plan(&view);
         self.tell_plan(id, &plan);
-        let action = self.choose(id, &plan, pods, now)?;
-        self.start(id, action, plan)
+        match self.choose(id, &plan, pods, now) {
+            Some(action) => self.start(id, action, plan.findings),
+            None => {
+                self.wake_to_end_pause(id, now);
+                None
+            }
+        }
     }
 
     /// Turns a verdict into an action, or into a reason to wait.
@@ -145,15 +154,76 @@ impl Engine {
     }
 
     fn choose_roll(&mut self, id: WorkloadId, plan: &Plan, config: Digest, now: Now) -> Option<Action> {
-        let record = self.index.workload(id)?.workload.record.as_ref();
-        let rolls = record.map_or_else(Rolls::default, |record| record.rolls);
+        let workload = &self.index.workload(id)?.workload;
+        let rolls = workload
+            .record
+            .as_ref()
+            .map_or_else(Rolls::default, |record| record.rolls);
+        // A paused workload replaces no pods: this roll is one with those before it and those to come.
+        if workload.pause.as_ref().is_some_and(|pause| pause.is_ours()) {
+            let known = self.index.workload(id)?;
+            return Some(self.roll(known, plan, config, now, rolls));
+        }
         self.may_replace(id, rolls, now)?;
         let known = self.index.workload(id)?;
-        Some(Action::Roll(Box::new(Roll {
-            record: self.record(known, plan, now, Some(flap::after_roll(rolls, now.wall))),
-            config: template_digest(config, rolls),
-            replace: known.workload.replace,
-        })))
+        Some(self.roll(known, plan, config, now, flap::after_roll(rolls, now.wall)))
+    }
+
+    fn roll(&self, known: &Indexed, plan: &Plan, config: Digest, now: Now, rolls: Rolls) -> Action {
+        let workload = &known.workload;
+        let before = workload
+            .record
+            .as_ref()
+            .map_or_else(Rolls::default, |record| record.rolls);
+        let mut record = self.record(known, plan, now, Some(rolls));
+        let marks = self.marks_of_roll(known, plan);
+        if let (Some(marking), Some(marks), Replace::Template | Replace::Recreate) =
+            (&marks, &workload.marks, workload.replace)
+        {
+            record.template = Some(marks.template_after(marking));
+        }
+        let pauses = workload.pause.as_ref().is_some_and(|pause| pause.begins());
+        Action::Roll(Box::new(Roll {
+            record,
+            config: template_digest(config, before),
+            replace: workload.replace,
+            marks,
+            pause: (pauses && workload.replace == Replace::Template).then_some(Begin {
+                at: now.wall,
+                seen: workload.revision,
+            }),
+        }))
+    }
+
+    /// The marks of a roll: of the objects that it is for, and of others where a mark says something else of them.
+    fn marks_of_roll(&self, known: &Indexed, plan: &Plan) -> Option<Marking> {
+        let workload = &known.workload;
+        let marks = workload.marks.as_ref()?;
+        if self.settings.dry_run || !matches!(workload.replace, Replace::Template | Replace::Recreate | Replace::Spawn)
+        {
+            return None;
+        }
+        let objects = self.index.within(&known.key.namespace);
+        let (mut changed, mut current) = (Vec::new(), Vec::new());
+        for finding in &plan.findings {
+            let object = objects.get(&finding.object).map(|tracked| tracked.object);
+            if object.as_ref().is_some_and(|object| object.sha1.is_none()) {
+                continue; // nothing that Reloader hashes
+            }
+            let now = Changed {
+                object: &finding.object,
+                hash: object.as_ref().and_then(|object| object.sha1),
+                written: object.and_then(|object| object.written),
+            };
+            match finding.news {
+                News::Roll(_) => changed.push(now),
+                News::Current | News::Adopted | News::Covered | News::Touch(_) => current.push(now),
+                _ => {}
+            }
+        }
+        let otherwise = workload.record.as_ref().map(|record| record.at).or(workload.created);
+        let namespace = known.key.namespace.as_str();
+        Some(marks.marking(namespace, &changed, &current, otherwise.unwrap_or(UnixSeconds(0))))
     }
 
     /// `None` if the workload's pods may not be replaced now; it is then considered again when they may.
@@ -182,10 +252,10 @@ impl Engine {
         })
     }
 
-    fn start(&mut self, id: WorkloadId, action: Action, plan: Plan) -> Option<Command> {
+    fn start(&mut self, id: WorkloadId, action: Action, findings: Vec<Finding>) -> Option<Command> {
         let known = self.index.workload(id)?;
         let (key, uid) = (known.key.clone(), known.workload.uid.clone());
-        let cause = cause(&action, &plan.findings);
+        let cause = cause(&action, &findings);
         let slot = self.slots.get_mut(id.index())?;
         if let Action::Touch { files, .. } = action {
             slot.touch = TouchState::Begun(files);
@@ -198,7 +268,7 @@ impl Engine {
         };
         slot.running = Some(Box::new(Running {
             action: action.clone(),
-            findings: plan.findings.into(),
+            findings: findings.into(),
             objects: false,
             workload: false,
         }));
@@ -249,6 +319,7 @@ impl Engine {
             // The answer could not be read, or nothing was really written: take the record as it would be.
             (None, Action::Record(record)) => workload.record = Some(record),
             (None, Action::Roll(roll)) => workload.record = Some(roll.record),
+            (None, Action::EndPause(_)) => workload.pause = None,
             (None, Action::Touch { .. } | Action::Evict { .. } | Action::LookAtPods { .. }) => {}
         }
         self.index.apply_workload(key, workload, Sight::Live);
@@ -263,7 +334,10 @@ impl Engine {
             self.tell_touched(id, &run.findings, files, touched);
         }
         match again {
-            Some(at) => self.agenda.at(id, now.until(at), Why::TouchAgain),
+            Some(at) => {
+                self.agenda.at(id, now.until(at), Why::TouchAgain);
+                self.wake_to_end_pause(id, now);
+            }
             None => {
                 self.slots[id.index()].touch = TouchState::Done(files);
                 self.agenda.changed(id, now.mono);
@@ -288,6 +362,7 @@ impl Engine {
         let failures = slot.failures;
         let pause = back_off(id, failures).max(after.unwrap_or_default());
         self.agenda.at(id, now.mono.after(pause), Why::BackOff);
+        self.wake_to_end_pause(id, now);
         if failures == if denied { 1 } else { WORTH_TELLING } {
             self.tell_failed(id, &run.action, message);
         }
@@ -310,9 +385,17 @@ fn template_digest(config: Digest, before: Rolls) -> Digest {
 /// A write whose answer lacks the record was undone on its way, by an admission webhook say. Without a pause it would
 /// be sent again at once, for ever.
 fn believed(action: &Action, outcome: Outcome) -> Outcome {
-    let (Some(wrote), Outcome::Written(Some(answer))) = (action.record(), &outcome) else {
+    let Outcome::Written(Some(answer)) = &outcome else {
         return outcome;
     };
+    if matches!(action, Action::EndPause(_)) && pause::is_over_due(answer) {
+        return Outcome::Failed {
+            after: None,
+            denied: true,
+            message: "the API server took it, but its answer is paused still: something undoes it".into(),
+        };
+    }
+    let Some(wrote) = action.record() else { return outcome };
     let kept = answer.record.as_ref();
     if kept.is_some_and(|record| record.applied.contains(&wrote.applied) && record.evicting == wrote.evicting) {
         return outcome;
@@ -350,6 +433,8 @@ fn cause(action: &Action, findings: &[Finding]) -> String {
         Action::Touch { .. } => causes(findings, touch_delta),
         Action::Evict { .. } => "pods that are older than the change go one by one".to_owned(),
         Action::Record(_) => "nothing has to be done but to write it down".to_owned(),
+        Action::EndPause(End { resume: true, .. }) => "its pause is over".to_owned(),
+        Action::EndPause(End { resume: false, .. }) => "somebody else has resumed it".to_owned(),
         Action::LookAtPods { .. } => "only the age of its pods tells whether they are current".to_owned(),
     }
 }

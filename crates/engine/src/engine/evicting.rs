@@ -108,6 +108,8 @@ impl Engine {
             }),
             config,
             replace: Replace::Evict,
+            marks: None,
+            pause: None,
         }))
     }
 

@@ -10,7 +10,11 @@ use super::decode::{self, EntrySink, Text, null_is_default};
 use super::managed::Written;
 
 /// Annotations whose keys begin so are kept; all others are forgotten while decoding.
-pub const KEPT_ANNOTATIONS: [&str; 1] = ["afresh.dev/"];
+pub const KEPT_ANNOTATIONS: [&str; 3] = [
+    "afresh.dev/",
+    "reloader.stakater.com/",
+    "deployment.reloader.stakater.com/",
+];
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]

@@ -162,6 +162,7 @@ impl Watched for LeanPod {
             revision: revision(&wire.metadata.resource_version),
             selector: Box::default(),
             replace: Replace::Template,
+            paused: false,
             owner: wire.metadata.owner_references.0.as_ref().map(|owner| owner.uid.clone()),
             rollout: wire.status.rollout(),
         };

@@ -119,6 +119,7 @@ fn of_secret(json: &str) -> Option<Sha1> {
 
 #[cfg(test)]
 mod tests {
+    use afresh_model::convention::Conventions;
     use afresh_model::digest::DigestKey;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -136,7 +137,7 @@ mod tests {
         WithSha1::<LeanConfigMap>::decode(&object.to_string())
             .unwrap()
             .0
-            .into_object()
+            .into_object(&Conventions::default())
             .1
             .sha1
     }
@@ -148,7 +149,9 @@ mod tests {
             .unwrap()
             .extend(rest.as_object().unwrap().clone());
         let lean = WithSha1::<LeanSecret>::decode(&object.to_string()).unwrap().0;
-        lean.into_object(&DigestKey::new(&[7; 32]).unwrap()).1.sha1
+        lean.into_object(&DigestKey::new(&[7; 32]).unwrap(), &Conventions::default())
+            .1
+            .sha1
     }
 
     #[test]
@@ -179,7 +182,14 @@ mod tests {
     #[test]
     fn the_plain_decoder_makes_none() {
         let text = json!({"metadata": {"namespace": "prod", "name": "web"}, "data": {"a": "1"}}).to_string();
-        assert_eq!(LeanConfigMap::decode(&text).unwrap().into_object().1.sha1, None);
+        assert_eq!(
+            LeanConfigMap::decode(&text)
+                .unwrap()
+                .into_object(&Conventions::default())
+                .1
+                .sha1,
+            None
+        );
     }
 
     #[test]
@@ -187,7 +197,10 @@ mod tests {
         let text = json!({"metadata": {"namespace": "prod", "name": "web"}, "data": {"a": "aHVudGVyMg=="}}).to_string();
         let lean = WithSha1::<LeanSecret>::decode(&text).unwrap();
         let shown = format!("{lean:?}");
-        let object = lean.0.into_object(&DigestKey::new(&[7; 32]).unwrap()).1;
+        let object = lean
+            .0
+            .into_object(&DigestKey::new(&[7; 32]).unwrap(), &Conventions::default())
+            .1;
         let hash = object.sha1.unwrap().to_string();
         let shown = format!("{shown} {object:?}");
         assert!(

@@ -91,6 +91,7 @@ impl LeanWorkload {
             revision: revision(&wire.metadata.resource_version),
             selector: wire.spec.selector.query()?,
             replace: Replace::Template,
+            paused: wire.spec.paused,
             owner: None,
             rollout: rollout(kind, &wire.spec, generation, &wire.status),
         };

@@ -1,5 +1,6 @@
 //! A workload, what its objects held when it was brought up to date, and what they hold now.
 
+use afresh_engine::lifecycle::Lifecycle;
 use afresh_engine::plan::Context;
 use afresh_k8s::lean::{LeanConfigMap, LeanSecret, LeanWorkload, Owner, Watched};
 use afresh_model::convention::Conventions;
@@ -235,6 +236,7 @@ impl Scene {
                 key: key.id(),
                 installed: Some(time(BEFORE)),
                 partial: false,
+                lifecycle: Lifecycle::default(),
             },
             no_digest_key: (!self.digest_key && !recording)
                 .then(|| "may not get the Secret afresh/afresh-digest-key".to_owned()),

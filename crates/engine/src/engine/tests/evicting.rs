@@ -225,7 +225,7 @@ fn a_flapping_workload_begins_at_growing_intervals() {
                     begins.push(n);
                     Outcome::Written(None)
                 }
-                Action::Touch { .. } => panic!("{command:?}"),
+                Action::Touch { .. } | Action::EndPause(_) => panic!("{command:?}"),
             };
             engine.finish(command.job, outcome, now(at));
         }
