@@ -19,7 +19,7 @@ const KERNEL_NAME: usize = 15;
 /// How often a process that ended while it was looked at is looked for again.
 const LOOKS: usize = 5;
 
-/// The name of a program, as `ps -o comm` shows it or as it was started.
+/// The name of a program, as `ps -o comm` shows it or as the file that was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessName(String);
 
@@ -207,7 +207,7 @@ fn look(proc: &Path, pid: Pid, name: &ProcessName) -> Option<Looked> {
     let directory = proc.join(pid.as_raw_nonzero().to_string());
     let stat = fs::read(directory.join("stat")).ok()?;
     let stat = Stat::parse(&stat)?;
-    let is_called = stat.name == name.0.as_bytes() || is_called_in_full(&directory, &stat, name);
+    let is_called = stat.name == name.0.as_bytes() || was_started_as(&directory, &stat, name);
     Some(Looked {
         seen: Seen {
             pid,
@@ -218,19 +218,17 @@ fn look(proc: &Path, pid: Pid, name: &ProcessName) -> Option<Looked> {
     })
 }
 
-/// A longer name than the kernel keeps is compared with how the process was started.
-fn is_called_in_full(directory: &Path, stat: &Stat<'_>, name: &ProcessName) -> bool {
+/// Some programs rename themselves, and of a long name the kernel keeps a part: how it was started tells, too.
+fn was_started_as(directory: &Path, stat: &Stat<'_>, name: &ProcessName) -> bool {
     let name = name.0.as_bytes();
-    if name.len() <= KERNEL_NAME || stat.name != &name[..KERNEL_NAME] {
-        return false;
-    }
     let Ok(arguments) = fs::read(directory.join("cmdline")) else {
         return false;
     };
-    let mut words = arguments.split(|byte| *byte == 0 || *byte == b' ');
-    let program = |word: &[u8]| word.rsplit(|byte| *byte == b'/').next() == Some(name);
+    let mut words = arguments.split(|byte| *byte == 0);
+    let is_name = |word: &[u8]| word.rsplit(|byte| *byte == b'/').next() == Some(name);
     // A script's first word is its interpreter.
-    words.next().is_some_and(program) || words.next().is_some_and(program)
+    let is_cut = name.len() > KERNEL_NAME && stat.name == &name[..KERNEL_NAME];
+    words.next().is_some_and(is_name) || (is_cut && words.next().is_some_and(is_name))
 }
 
 /// What is needed of `/proc/PID/stat`; see `proc_pid_stat(5)`.
@@ -296,7 +294,11 @@ mod tests {
 
     #[test]
     fn the_one_of_that_name_is_found() {
-        let all = [(7, 1, "nginx", "nginx -g"), (8, 1, "nginx2", ""), (9, 1, "sh", "nginx")];
+        let all = [
+            (7, 1, "nginx", "nginx -g"),
+            (8, 1, "nginx2", ""),
+            (9, 1, "sh", "sh nginx"),
+        ];
         assert_eq!(found(&all, "nginx"), Ok(7));
     }
 
@@ -336,6 +338,11 @@ mod tests {
             (8, 1, "configuration-s", "configuration-something"),
         ];
         assert_eq!(found(&all, "configuration-server"), Ok(7));
+    }
+
+    #[test]
+    fn a_program_that_renamed_itself_is_found_by_how_it_was_started() {
+        assert_eq!(found(&[(7, 1, "MainThread", "/usr/bin/node app.js")], "node"), Ok(7));
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn watching(scene: &Scene, flags: &[&str], script: &str) -> Run {
 }
 
 /// `afresh-agent agent --watch VOLUME FLAGS`.
-fn agent(scene: &Scene, flags: &[&str]) -> Run {
+pub(crate) fn agent(scene: &Scene, flags: &[&str]) -> Run {
     let log = fs::File::options()
         .create(true)
         .append(true)
@@ -35,12 +35,12 @@ fn agent(scene: &Scene, flags: &[&str]) -> Run {
     Run(command.spawn().unwrap())
 }
 
-fn read(scene: &Scene, name: &str) -> Option<String> {
+pub(crate) fn read(scene: &Scene, name: &str) -> Option<String> {
     fs::read_to_string(scene.path(name)).ok()
 }
 
 /// Waits until a file says so.
-fn says(scene: &Scene, name: &str, text: &str) {
+pub(crate) fn says(scene: &Scene, name: &str, text: &str) {
     eventually(&format!("{text:?} in {name}; log:\n{}", scene.log()), || {
         (read(scene, name)? == text).then_some(())
     });

@@ -6,6 +6,7 @@
 mod environment;
 mod files;
 mod init;
+mod pipeline;
 mod process_1;
 mod scene;
 mod terminal;

@@ -1,0 +1,375 @@
+//! The agent beside an application: what it does of a change, whatever happens meanwhile.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use afresh_volume::{AtomicWriter, File as Entry, Files, Snapshot};
+use rstest::rstest;
+
+use crate::files::{agent, read, says};
+use crate::scene::{PROGRAM, Run, Scene, eventually};
+
+const ACT: &str = "exec:sh -c 'cat $DIR/volume/a >> $DIR/done; echo >> $DIR/done'";
+const ACT_ON_OUTPUT: &str = "exec:sh -c 'cat $DIR/out/a >> $DIR/done; echo >> $DIR/done'";
+const NOT_BAD: &str = "sh -c 'echo >> $DIR/tries; ! grep bad {}/a'";
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// As by the kernel: no time for a last word.
+fn kill(mut run: Run) {
+    run.0.kill().unwrap();
+    run.0.wait().unwrap();
+}
+
+#[test]
+fn content_that_goes_back_after_a_refusal_is_no_change() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let _run = agent(
+        &scene,
+        &["--check", NOT_BAD, "--on-change", ACT, "--log-level", "debug"],
+    );
+    scene.logged("watching");
+    scene.write(&[("a", "bad")]);
+    scene.logged("the last good one stays until it changes");
+    assert!(
+        scene.log().contains("the check failed: exit status: 1: bad"),
+        "{}",
+        scene.log()
+    );
+    scene.write(&[("a", "1")]);
+    eventually("it goes back", || {
+        (scene.log().matches("the content has changed").count() == 2).then_some(())
+    });
+    scene.write(&[("a", "2")]);
+    says(&scene, "done", "2\n");
+    assert_eq!(
+        read(&scene, "tries").unwrap().lines().count(),
+        2,
+        "bad once, and the last"
+    );
+}
+
+#[test]
+fn an_agent_that_died_between_writing_and_acting_acts_when_it_is_back_and_then_no_more() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let out = scene.path("out");
+    let hang = "exec:sh -c 'touch $DIR/gate; exec sleep 1000'";
+    let first = agent(
+        &scene,
+        &["--output", text(&out), "--timeout", "1h", "--on-change", hang],
+    );
+    scene.logged("watching");
+    scene.write(&[("a", "2")]);
+    eventually("it acts", || scene.path("gate").exists().then_some(()));
+    assert_eq!(read(&scene, "out/a").unwrap(), "2");
+    kill(first);
+
+    let second = agent(&scene, &["--output", text(&out), "--on-change", ACT_ON_OUTPUT]);
+    says(&scene, "done", "2\n");
+    eventually("it is written down", || {
+        let record = read(&scene, "out/..afresh_acted")?;
+        let digest = Snapshot::read(&out).unwrap().fingerprint(None).digest;
+        (record.trim() == digest.to_string()).then_some(())
+    });
+    kill(second);
+
+    let _third = agent(&scene, &["--output", text(&out), "--on-change", ACT_ON_OUTPUT]);
+    scene.write(&[("a", "3")]);
+    says(&scene, "done", "2\n3\n");
+}
+
+#[test]
+fn what_changed_while_no_agent_ran_is_found_by_the_output() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let out = scene.path("out");
+    let flags = ["--output", text(&out), "--on-change", ACT_ON_OUTPUT];
+    let first = agent(&scene, &flags);
+    says(&scene, "out/a", "1");
+    eventually("it is written down", || read(&scene, "out/..afresh_acted"));
+    kill(first);
+    scene.write(&[("a", "2")]);
+    let _second = agent(&scene, &flags);
+    says(&scene, "done", "2\n");
+}
+
+#[test]
+fn without_an_output_the_start_is_acted_on_where_that_is_asked_for() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let _run = agent(&scene, &["--act-at-start", "--on-change", ACT]);
+    says(&scene, "done", "1\n");
+}
+
+#[test]
+fn a_hanging_action_does_not_keep_newer_content_waiting() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let hang =
+        "exec:sh -c 'grep -q hang $DIR/volume/a && touch $DIR/gate && sleep 1000; cat $DIR/volume/a >> $DIR/done'";
+    let _run = agent(&scene, &["--timeout", "1h", "--on-change", hang]);
+    scene.logged("watching");
+    scene.write(&[("a", "hang")]);
+    eventually("it hangs", || scene.path("gate").exists().then_some(()));
+    scene.write(&[("a", "3")]);
+    says(&scene, "done", "3");
+    assert!(scene.log().contains("given up for newer content"), "{}", scene.log());
+}
+
+#[test]
+fn an_action_that_hangs_is_ended_after_its_time_and_tried_again() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let once = "exec:sh -c 'test -e $DIR/gate || { touch $DIR/gate; sleep 1000; }; echo x >> $DIR/done'";
+    let _run = agent(&scene, &["--timeout", "100ms", "--on-change", once]);
+    scene.logged("watching");
+    scene.write(&[("a", "2")]);
+    scene.logged("did not end within 100ms and was ended");
+    says(&scene, "done", "x\n");
+}
+
+#[test]
+fn actions_are_done_again_where_the_verification_goes_on_failing() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let verify = "sh -c 'test $(wc -l < $DIR/done) -ge 2'";
+    let _run = agent(&scene, &["--timeout", "300ms", "--on-change", ACT, "--verify", verify]);
+    scene.logged("watching");
+    scene.write(&[("a", "2")]);
+    says(&scene, "done", "2\n2\n");
+    assert!(scene.log().contains("step=verify"), "{}", scene.log());
+}
+
+#[test]
+fn a_check_without_a_verdict_is_tried_again() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let check = scene.path("check.sh");
+    let _run = agent(&scene, &["--check", text(&check), "--on-change", ACT]);
+    scene.logged("watching");
+    scene.write(&[("a", "2")]);
+    scene.logged("No such file or directory");
+    // Written aside and renamed: a file that is being written cannot be executed.
+    let made = Command::new("sh")
+        .args([
+            "-c",
+            "printf '#!/bin/sh\\n' > $1.new && chmod +x $1.new && mv $1.new $1",
+            "sh",
+            text(&check),
+        ])
+        .status();
+    assert!(made.unwrap().success());
+    says(&scene, "done", "2\n");
+}
+
+#[rstest]
+#[case::missing_command("exec:/no/such/program", "cannot run /no/such/program: No such file or directory")]
+#[case::failing_command("exec:sh -c 'echo why >&2; exit 3'", "exit status: 3: why")]
+#[case::nobody_listens("http:POST http://127.0.0.1:9/", "cannot connect to 127.0.0.1:9")]
+#[case::no_process("signal:HUP", "no process is called")]
+fn what_fails_is_told_with_the_reason_and_ends_nothing(#[case] action: &str, #[case] reason: &str) {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let mut run = agent(&scene, &["--process", "afresh-no-such", "--on-change", action]);
+    scene.logged("watching");
+    scene.write(&[("a", "2")]);
+    scene.logged(reason);
+    scene.logged("attempt=2");
+    assert!(run.is_running());
+}
+
+#[test]
+fn a_server_that_answers_nothing_is_given_up_in_time() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let action = format!("http:POST http://{}/", silent.local_addr().unwrap());
+    let _run = agent(&scene, &["--timeout", "100ms", "--on-change", &action]);
+    scene.logged("watching");
+    scene.write(&[("a", "2")]);
+    scene.logged("no answer from 127.0.0.1:");
+    scene.logged("within 100ms");
+}
+
+#[test]
+fn several_paths_are_one_flat_set_and_names_that_collide_are_refused() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let other = scene.path("other.conf");
+    fs::write(&other, "o").unwrap();
+    let out = scene.path("out");
+    let _run = agent(&scene, &["--watch", text(&other), "--output", text(&out)]);
+    says(&scene, "out/a", "1");
+    assert_eq!(read(&scene, "out/other.conf").unwrap(), "o");
+    scene.write(&[("a", "2"), ("other.conf", "mine")]);
+    scene.logged("both hold");
+    assert_eq!(read(&scene, "out/a").unwrap(), "1");
+    scene.write(&[("a", "3")]);
+    says(&scene, "out/a", "3");
+}
+
+#[test]
+fn the_output_never_shows_what_was_not_checked() {
+    let scene = Scene::new();
+    scene.write(&[("a", "good 0"), ("b", "good 0")]);
+    let out = scene.path("out");
+    let check = "sh -c 'grep -q good {}/a && cmp -s {}/a {}/b'";
+    let _run = agent(&scene, &["--check", check, "--output", text(&out)]);
+    says(&scene, "out/a", "good 0");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let snapshot = Snapshot::read(&out).unwrap();
+                let (a, b) = (snapshot.get("a").unwrap(), snapshot.get("b").unwrap());
+                assert!(a == b && a.starts_with(b"good"), "{:?}", String::from_utf8_lossy(a));
+                reads += 1;
+            }
+            reads
+        });
+        for number in 1..=60 {
+            let good = format!("good {number}");
+            scene.write(&[("a", &good), ("b", if number % 2 == 0 { &good } else { "torn" })]);
+            scene.write(&[("a", "bad"), ("b", "bad")]);
+            std::thread::sleep(std::time::Duration::from_millis(3));
+        }
+        scene.write(&[("a", "good last"), ("b", "good last")]);
+        says(&scene, "out/a", "good last");
+        is_over.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 0);
+    });
+}
+
+#[test]
+fn a_path_that_is_not_there_yet_is_waited_for() {
+    let scene = Scene::new();
+    let (later, out) = (scene.path("later/deep"), scene.path("out"));
+    scene.write(&[("a", "1")]);
+    let _run = agent(&scene, &["--watch", text(&later), "--output", text(&out)]);
+    scene.logged("does not exist");
+    assert!(!out.exists());
+    fs::create_dir_all(&later).unwrap();
+    AtomicWriter::write(&later, &Files::from([("b".to_owned(), Entry::new("2"))])).unwrap();
+    says(&scene, "out/b", "2");
+    assert_eq!(read(&scene, "out/a").unwrap(), "1");
+}
+
+#[test]
+fn a_name_that_is_not_utf8_is_refused_and_shown() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let (plain, out) = (scene.path("plain"), scene.path("out"));
+    fs::create_dir(&plain).unwrap();
+    fs::write(plain.join(std::ffi::OsStr::from_bytes(b"n\xffme")), "x").unwrap();
+    let mut run = agent(&scene, &["--watch", text(&plain), "--output", text(&out)]);
+    scene.logged("is not UTF-8");
+    assert!(run.is_running() && !out.exists());
+}
+
+#[test]
+fn a_sub_path_mount_that_goes_stale_is_told_of() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    // A descriptor leads to the inode as a bind mount does.
+    let held = File::open(scene.path("volume/a")).unwrap();
+    let mount = format!("/proc/{}/fd/{}", std::process::id(), held.as_raw_fd());
+    let mut run = agent(&scene, &["--watch", &mount, "--poll", "20ms", "--on-change", ACT]);
+    scene.logged("watching");
+    scene.write(&[("a", "2")]);
+    scene.logged("this subPath mount shows old content");
+    says(&scene, "done", "2\n");
+    assert!(run.is_running());
+}
+
+fn ask(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn people_and_probes_are_told_what_is_in_use_and_why_not_more() {
+    let scene = Scene::new();
+    scene.write(&[("a", "bad")]);
+    let out = scene.path("out");
+    let flags = [
+        "--listen",
+        "127.0.0.1:0",
+        "--output",
+        text(&out),
+        "--check",
+        "sh -c '! grep -q bad {}/a'",
+    ];
+    let _run = agent(&scene, &flags);
+    scene.logged("there is no good content yet");
+    let log = scene.log();
+    let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
+    let ready = ask(address, "/readyz");
+    assert!(
+        ready.starts_with("HTTP/1.1 503") && ready.contains("the check failed: exit status: 1"),
+        "{ready}"
+    );
+    assert!(ask(address, "/livez").starts_with("HTTP/1.1 200"));
+    let state = ask(address, "/state");
+    assert!(
+        state.contains("\"ready\":false") && state.contains("\"rejected\":\"the check failed"),
+        "{state}"
+    );
+    assert!(ask(address, "/metrics").contains("afresh_agent_steps_total{step=\"check\",result=\"rejected\"} 1"));
+
+    scene.write(&[("a", "good")]);
+    eventually("it is ready", || {
+        ask(address, "/readyz").starts_with("HTTP/1.1 200").then_some(())
+    });
+    scene.write(&[("a", "bad again")]);
+    eventually("it is refused", || {
+        ask(address, "/metrics")
+            .contains("\nafresh_agent_rejected 1\n")
+            .then_some(())
+    });
+    assert!(
+        ask(address, "/readyz").starts_with("HTTP/1.1 200"),
+        "the last good one is in use"
+    );
+    let state = ask(address, "/state");
+    assert!(
+        state.contains("\"current\":false") && state.contains("\"inUse\":2"),
+        "{state}"
+    );
+    assert!(ask(address, "/").starts_with("HTTP/1.1 404"));
+    assert!(!state.contains("again\""), "never content");
+}
+
+#[rstest]
+#[case(&[], "nothing is watched: give --watch PATH")]
+#[case(&["--watch", "/tmp"], "nothing follows from a change: give --on-change ACTION, --output DIR or both")]
+#[case(&["--watch", "/tmp", "--on-change", "http:POST https://a/"], "is not plain http")]
+#[case(&["--watch", "/tmp", "--on-change", "signal:HUPP"], "\"HUPP\" is no signal")]
+#[case(&["--watch", "/tmp", "--on-change", "signal:HUP"], "give --process NAME")]
+#[case(&["--watch", "/tmp", "--on-change", "restart"], "restart is for `afresh run -- COMMAND`")]
+#[case(&["--watch", "/tmp", "--on-change", "exec:true", "--timeout", "0"], "0 leaves no time at all")]
+#[case(&["--watch", "/tmp", "--on-change", "exec:true", "--settle", "5"], "\"5\" has no unit")]
+#[case(&["--watch", "/tmp/a", "--output", "/tmp"], "lie within one another")]
+#[case(&["--watch", "/tmp", "--watch", "/tmp", "--output", "/o"], "is given twice")]
+#[case(&["--watch", "/tmp", "--output", "/o", "--verify", "true"], "--verify needs an action")]
+#[case(&["--watch", "/tmp", "--on-change", "exec:true", "--process", "/bin/sh"], "is no name of a process")]
+#[case(&["--watch", "/tmp", "--on-change", "exec:true", "--listen", "9091"], "\"9091\" is no address")]
+fn what_is_wrong_is_named_and_the_status_is_2(#[case] flags: &[&str], #[case] message: &str) {
+    let output = Command::new(PROGRAM).arg("agent").args(flags).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains(message), "{text}");
+}
