@@ -2,6 +2,8 @@
 //!
 //! Decoding borrows nothing and keeps nothing else of the template. [`hash`] tells whether somebody changed it.
 
+use std::borrow::Cow;
+
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::value::RawValue;
@@ -55,7 +57,7 @@ pub struct Container {
     /// Its name.
     pub name: Box<str>,
     /// `env`.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "telling")]
     pub env: Vec<EnvVar>,
     /// `envFrom`.
     #[serde(deserialize_with = "null_is_default")]
@@ -67,14 +69,13 @@ pub struct Container {
     pub restart_policy: Option<Box<str>>,
 }
 
-/// An environment variable.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+/// An environment variable that takes its value from somewhere or may be one of Reloader's marks. There are many others, of
+/// which nothing is kept.
+#[derive(Debug, Clone, Default)]
 pub struct EnvVar {
     /// Its name.
     pub name: Box<str>,
     /// Its value, where that is a hash as Reloader writes them; all other values are forgotten at once.
-    #[serde(rename = "value", deserialize_with = "hash_only")]
     pub marker: Option<Sha1>,
     /// Where its value comes from.
     pub value_from: Option<EnvVarSource>,
@@ -229,6 +230,59 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(des
 }
 
 /// A value that is [`Sha1`] as text; any other is none.
+/// Any environment variable, read without a copy of its name.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Variable<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+    #[serde(default, rename = "value", deserialize_with = "hash_only")]
+    marker: Option<Sha1>,
+    #[serde(default)]
+    value_from: Option<EnvVarSource>,
+}
+
+/// Reads variables, and keeps those that can matter. The name of one that cannot is not even copied.
+fn telling<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<EnvVar>, D::Error> {
+    struct Telling;
+
+    impl<'de> Visitor<'de> for Telling {
+        type Value = Vec<EnvVar>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list of variables or null")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_none<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_seq(self)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut kept = Vec::new();
+            while let Some(variable) = seq.next_element::<Variable<'de>>()? {
+                if variable.marker.is_some() || variable.value_from.is_some() {
+                    kept.push(EnvVar {
+                        name: variable.name.into(),
+                        marker: variable.marker,
+                        value_from: variable.value_from,
+                    });
+                }
+            }
+            Ok(kept)
+        }
+    }
+
+    deserializer.deserialize_option(Telling)
+}
+
 fn hash_only<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sha1>, D::Error> {
     struct HashOnly;
 
@@ -432,7 +486,7 @@ impl TemplateHasher {
             return Ok(()); // null; the API server accepts nothing else
         };
         let marks = |entry: &&RawValue| {
-            let variable: Result<EnvVar, _> = serde_json::from_str(entry.get());
+            let variable: Result<Variable<'_>, _> = serde_json::from_str(entry.get());
             variable.is_ok_and(|variable| is_marker(&variable.name, variable.marker))
         };
         let mut others = entries.into_iter().filter(|entry| !marks(entry)).peekable();
@@ -458,6 +512,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn of_the_variables_only_those_that_can_matter_are_kept() {
+        let hash = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+        let text = format!(
+            r#"{{"spec":{{"containers":[{{"name":"a","env":null}},{{"name":"b","env":[
+                {{"name":"PLAIN","value":"x"}},{{"name":"NONE"}},{{"name":"HASH","value":"{hash}"}},
+                {{"name":"K\u0045Y","valueFrom":{{"configMapKeyRef":{{"name":"web","key":"a"}}}}}}]}}]}}}}"#
+        );
+        let template: PodTemplate = serde_json::from_str(&text).unwrap();
+        let names = |place: usize| -> Vec<&str> {
+            let variables = &template.spec.containers[place].env;
+            variables.iter().map(|variable| &*variable.name).collect()
+        };
+        assert_eq!((names(0), names(1)), (vec![], vec!["HASH", "KEY"]));
+    }
 
     #[test]
     fn the_marks_of_reloader_do_not_count() {
@@ -489,7 +559,8 @@ mod tests {
     #[test]
     fn a_variable_keeps_no_value_but_a_hash() {
         let read = |value: &str| {
-            let variable: EnvVar = serde_json::from_str(&format!(r#"{{"value":{value},"name":"A"}}"#)).unwrap();
+            let text = format!(r#"{{"value":{value},"name":"A"}}"#);
+            let variable: Variable<'_> = serde_json::from_str(&text).unwrap();
             variable.marker
         };
         assert!(read(r#""dc30e0faa89a70dec1033016a2309bbeb9efcbd0""#).is_some());
