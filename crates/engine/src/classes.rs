@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use afresh_model::content::Content;
-use afresh_model::name::{ConfigKey, Name};
+use afresh_model::name::{ConfigKey, ConfigKind, Name};
 use afresh_model::object::ConfigObject;
 use afresh_model::reloader::sha1::Sha1;
 use afresh_model::time::{Revision, UnixSeconds};
+use afresh_model::usage::Use;
 
 /// What one pod's volume of a class holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,16 +191,32 @@ impl Classes {
         })
     }
 
-    /// UIDs of the pods whose volume of the class was mounted with what the class holds: they started on it.
-    pub fn born<'a>(&'a self, key: &'a ConfigKey) -> impl Iterator<Item = &'a str> {
-        let class = self.classes.get(key);
-        let newest = class.and_then(|class| class.newest.as_ref());
-        let members = class.into_iter().flat_map(|class| &class.members);
-        let mounts = members.filter_map(|name| self.mounts.get(&(key.namespace.clone(), name.clone())));
+    /// UIDs of the pods whose volumes of all these classes were mounted with what the classes hold: they started on it.
+    #[must_use]
+    pub fn born_with(&self, namespace: &Name, uses: &[Use]) -> Vec<Box<str>> {
+        let classes = uses.iter().map(|usage| &usage.object);
+        let classes = classes.filter(|object| object.kind == ConfigKind::SecretProviderClass);
+        let born = classes.filter_map(|class| {
+            let key = ConfigKey {
+                kind: class.kind,
+                namespace: namespace.clone(),
+                name: class.name.clone(),
+            };
+            let class = self.classes.get(&key)?;
+            Some(self.born(namespace, class, class.newest.as_ref()?))
+        });
+        let born = born.reduce(|all, own| all.intersection(&own).copied().collect());
+        born.into_iter().flatten().map(Into::into).collect()
+    }
+
+    fn born(&self, namespace: &Name, class: &Class, newest: &Mount) -> BTreeSet<&str> {
+        let mounts = class.members.iter();
+        let mounts = mounts.filter_map(|name| self.mounts.get(&(namespace.clone(), name.clone())));
         mounts
             .map(|known| &known.mount)
-            .filter(move |mount| mount.is_as_mounted() && newest.is_some_and(|newest| newest.content == mount.content))
+            .filter(|mount| mount.is_as_mounted() && mount.content == newest.content)
             .filter_map(|mount| mount.pod.as_deref())
+            .collect()
     }
 }
 
@@ -272,7 +289,19 @@ mod tests {
         classes.apply(key("old"), mount("old", "1", 10, 10));
         classes.apply(key("rotated"), mount("rotated", "2", 10, 50));
         classes.apply(key("new"), mount("new", "2", 60, 60));
-        assert_eq!(classes.born(&class()).collect::<Vec<_>>(), ["new"]);
+        let uses = |names: &[&str]| {
+            let class = |name: &&str| Use::included(format!("secretproviderclass/{name}").parse().unwrap());
+            names.iter().map(class).collect::<Vec<_>>()
+        };
+        let born = |classes: &Classes, names: &[&str]| classes.born_with(&name("prod"), &uses(names));
+        assert_eq!(born(&classes, &["db"]), ["new".into()]);
+        assert_eq!(born(&classes, &["db", "not-mounted"]), ["new".into()]);
+        let other = Mount {
+            class: config_key("secretproviderclass/mq"),
+            ..mount("old", "1", 10, 10)
+        };
+        classes.apply(key("old-mq"), other);
+        assert!(born(&classes, &["db", "mq"]).is_empty());
     }
 
     #[test]

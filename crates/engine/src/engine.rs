@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use afresh_model::digest::Digest;
-use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey};
+use afresh_model::name::{ConfigKey, ConfigRef, Name, WorkloadKey};
 use afresh_model::object::ConfigObject;
 use afresh_model::policy::Problem;
 use afresh_model::record::{Evicting, Record, Rolls};

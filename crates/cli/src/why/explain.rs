@@ -6,7 +6,7 @@ use afresh_engine::plan::{Plan, Verdict as Planned};
 use afresh_engine::touch::Touched;
 use afresh_model::annotation::{APPLIED, EXCLUDE, HOT, INCLUDE, RELOAD, SETTLE};
 use afresh_model::digest::Digest;
-use afresh_model::name::WorkloadKind;
+use afresh_model::name::{ConfigKind, WorkloadKind};
 use afresh_model::pattern::Pattern;
 use afresh_model::policy::{Hot, Reload};
 use afresh_model::record::Record;
@@ -183,6 +183,10 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
             "this holds if the controller runs with --default-reload {}",
             facts.default_reload().word()
         ));
+    }
+    let classes = workload.uses.iter().map(|usage| usage.object.kind);
+    if classes.into_iter().any(|kind| kind == ConfigKind::SecretProviderClass) {
+        notes.push("SecretProviderClasses count if the controller runs with --csi".to_owned());
     }
     match workload.rollout {
         Rollout::Complete => {}

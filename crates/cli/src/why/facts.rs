@@ -70,6 +70,8 @@ pub(crate) struct PodFact {
     pub(crate) started: Option<UnixSeconds>,
     /// `afresh.dev/touched`.
     pub(crate) touched: Option<Box<str>>,
+    /// Not surely mounted with what the CSI classes it uses hold now.
+    pub(crate) behind: bool,
 }
 
 impl Facts {
@@ -85,10 +87,13 @@ impl Facts {
     pub(crate) fn plan(&self, workload: &Workload) -> Plan {
         let comparable = Comparable::of(self, workload);
         let pods = match &self.pods {
-            Some(Ok(pods)) => Some(
-                Pods::of(pods.iter().filter_map(|pod| pod.created))
-                    .having_started(pods.iter().filter_map(|pod| pod.started)),
-            ),
+            Some(Ok(pods)) => {
+                let seen = Pods::of(pods.iter().filter_map(|pod| pod.created));
+                Some(Pods {
+                    behind: pods.iter().any(|pod| pod.behind),
+                    ..seen.having_started(pods.iter().filter_map(|pod| pod.started))
+                })
+            }
             _ => None,
         };
         plan(&View {

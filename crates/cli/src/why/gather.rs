@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use afresh_engine::classes::Classes;
 use afresh_engine::lifecycle::Lifecycle;
 use afresh_engine::plan::{Context, Verdict};
 use afresh_k8s::digest_key::{self, InstallationKey};
-use afresh_k8s::lean::{LeanConfigMap, LeanPod, LeanSecret, LeanWorkload, Watched};
+use afresh_k8s::lean::{LeanConfigMap, LeanMount, LeanPod, LeanSecret, LeanWorkload, Watched};
 use afresh_k8s::write::{WriteError, Writer};
 use afresh_model::annotation::TOUCHED;
 use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey, WorkloadKind};
 use afresh_model::time::UnixSeconds;
+use afresh_model::usage::Use;
 use afresh_model::workload::{Reading, Workload};
 use anyhow::{Context as _, anyhow, bail};
 use futures::StreamExt as _;
@@ -228,20 +230,23 @@ async fn read_globs(writer: &Writer, key: &DigestKey, workload: &Workload, facts
 }
 
 async fn look(writer: &Writer, facts: &Facts, workload: &Workload) -> Result<Vec<PodFact>, String> {
+    let namespace = &facts.key.namespace;
+    let born = born(writer, namespace, workload).await;
     if workload.selector.is_empty() {
         let touched = facts.observed.annotations.get(TOUCHED);
         return Ok(vec![PodFact {
             created: workload.created,
             started: None,
             touched: touched.map(|text| text.as_str().into()),
+            behind: !born.contains(&workload.uid),
         }]);
     }
-    let namespace = &facts.key.namespace;
     match writer.list_replicas(namespace, &workload.selector).await {
         Ok(pods) => {
             let staying = pods.into_iter().filter(|replica| !replica.pod.deleting);
             Ok(staying
                 .map(|replica| PodFact {
+                    behind: !born.contains(&replica.pod.uid),
                     created: replica.pod.created,
                     started: replica.started,
                     touched: replica.pod.touched,
@@ -252,6 +257,19 @@ async fn look(writer: &Writer, facts: &Facts, workload: &Workload) -> Result<Vec
             "it takes the verb list on pods in namespace {namespace}: {error}"
         )),
     }
+}
+
+/// The pods that were mounted with what the workload's CSI classes hold; none where that cannot be read.
+async fn born(writer: &Writer, namespace: &Name, workload: &Workload) -> Vec<Box<str>> {
+    let is_class = |usage: &Use| usage.object.kind == ConfigKind::SecretProviderClass;
+    if !workload.uses.iter().any(is_class) {
+        return Vec::new();
+    }
+    let mut classes = Classes::default();
+    for LeanMount { key, mount, .. } in writer.list_all(Some(namespace)).await.unwrap_or_default() {
+        classes.apply(key, mount);
+    }
+    classes.born_with(namespace, &workload.uses)
 }
 
 /// The workload in `KIND/NAME` or `KIND NAME`; `deployment.apps/web` too, as `kubectl get -o name` prints it.

@@ -41,21 +41,12 @@ impl Engine {
 
     /// The workload's pods are to be looked at.
     pub(super) fn look(&self, known: &Indexed) -> Action {
-        let classes = known.workload.uses.iter().map(|usage| &usage.object);
-        let classes = classes.filter(|object| object.kind == ConfigKind::SecretProviderClass);
-        let born = classes.filter_map(|class| {
-            let key = ConfigKey {
-                kind: class.kind,
-                namespace: known.key.namespace.clone(),
-                name: class.name.clone(),
-            };
-            let born: BTreeSet<Box<str>> = self.classes.born(&key).map(Into::into).collect();
-            self.index.object(&key).map(|_| born)
-        });
-        let born = born.reduce(|all, own| all.intersection(&own).cloned().collect());
         Action::LookAtPods {
             selector: known.workload.selector.clone(),
-            born: born.unwrap_or_default().into_iter().collect(),
+            born: self
+                .classes
+                .born_with(&known.key.namespace, &known.workload.uses)
+                .into(),
         }
     }
 

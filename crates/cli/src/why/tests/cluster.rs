@@ -87,8 +87,13 @@ fn record(web: &Value) -> String {
 
 /// Runs the controller until the workload's record is another one and its rollout is complete.
 async fn controlled(sandbox: &Sandbox) {
+    controlled_as(sandbox, |_| {}).await;
+}
+
+async fn controlled_as(sandbox: &Sandbox, choose: impl FnOnce(&mut Config)) {
     let (end, ended) = oneshot::channel::<()>();
-    let config = Config::new("afresh".parse().unwrap(), "afresh-digest-key".parse().unwrap());
+    let mut config = Config::new("afresh".parse().unwrap(), "afresh-digest-key".parse().unwrap());
+    choose(&mut config);
     let controller = tokio::spawn(run(client(sandbox), config, async move {
         drop(ended.await);
     }));
@@ -242,4 +247,79 @@ async fn globs_are_looked_up_and_a_pod_knows_who_made_it() {
         "{}",
         told.summary
     );
+}
+
+/// Says of each pod that has no volume of `secretproviderclass/vault` yet that it was given this version.
+fn mount(sandbox: &Sandbox, version: &str) {
+    const STATUSES: &str = "secretproviderclasspodstatuses";
+    for pod in sandbox.list("pods", NS) {
+        let pod = &pod["metadata"];
+        let name = format!("{}-vault", pod["name"].as_str().unwrap());
+        if sandbox.get(STATUSES, NS, &name).is_some() {
+            continue;
+        }
+        let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]});
+        let metadata = json!({"namespace": NS, "name": name, "ownerReferences": [owner]});
+        let (version, kind) = (
+            json!([{"id": "password", "version": version}]),
+            "SecretProviderClassPodStatus",
+        );
+        let object = json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": kind, "metadata": metadata});
+        sandbox.create(object).unwrap();
+        let status = json!({"status": {"secretProviderClassName": "vault", "objects": version}});
+        sandbox
+            .patch_status(STATUSES, NS, &name, &Patch::Merge(status))
+            .unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_csi_driver_has_mounted_is_told_pod_by_pod() {
+    let sandbox = cluster();
+    for (plural, kind) in [
+        ("secretproviderclasses", "SecretProviderClass"),
+        ("secretproviderclasspodstatuses", "SecretProviderClassPodStatus"),
+    ] {
+        let resource = afresh_sandbox::Resource::custom("secrets-store.csi.x-k8s.io", "v1", plural, kind);
+        sandbox.register(resource);
+    }
+    let class = json!({"apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
+        "metadata": {"namespace": NS, "name": "vault"}});
+    sandbox.create(class).unwrap();
+    let volume = json!({"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io",
+        "volumeAttributes": {"secretProviderClass": "vault"}}});
+    let container = json!({"name": "app", "image": "i:1", "volumeMounts": [{"name": "v", "mountPath": "/v"}]});
+    let mounted = json!({"metadata": {"annotations": {"afresh.dev/hot": null}},
+        "spec": {"template": {"spec": {"containers": [container], "volumes": [volume]}}}});
+    sandbox.patch("deploy", NS, "web", &Patch::Merge(mounted)).unwrap();
+    sleep(Duration::from_secs(30)).await;
+    mount(&sandbox, "1");
+    controlled_as(&sandbox, |config| config.csi = true).await;
+    let told = ask(&sandbox, "deploy/web").await.unwrap();
+    assert_eq!(told.verdict, Verdict::Current, "{}", told.summary);
+    assert!(told.notes.iter().any(|note| note.contains("--csi")), "{:?}", told.notes);
+
+    let scaled = Patch::Merge(json!({"spec": {"replicas": 3}}));
+    sandbox.patch("deploy", NS, "web", &scaled).unwrap();
+    sleep(Duration::from_secs(30)).await;
+    mount(&sandbox, "2");
+    let told = ask(&sandbox, "deploy/web").await.unwrap();
+    assert_eq!(
+        (told.verdict, &*told.summary),
+        (
+            Verdict::Roll,
+            "would roll now, because secretproviderclass/vault changed"
+        ),
+        "two pods are behind the third"
+    );
+
+    for pod in sandbox.list("pods", NS) {
+        sandbox
+            .delete("pods", NS, pod["metadata"]["name"].as_str().unwrap())
+            .unwrap();
+    }
+    sleep(Duration::from_secs(60)).await;
+    mount(&sandbox, "2");
+    let told = ask(&sandbox, "deploy/web").await.unwrap();
+    assert_eq!(told.verdict, Verdict::Record, "{}", told.summary);
 }

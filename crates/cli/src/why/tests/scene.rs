@@ -147,6 +147,7 @@ impl Scene {
             started: None,
             created: Some(time(created)),
             touched: touched.map(Into::into),
+            behind: true,
         };
         self.pods = Some(Ok(pods.iter().map(fact).collect()));
         self
