@@ -10,6 +10,7 @@ mod checks;
 mod cluster;
 mod command;
 mod crates;
+mod footprint;
 mod leftovers;
 mod namespaces;
 mod setup;
@@ -24,6 +25,7 @@ cargo xtask COMMAND
   check             formatting, clippy, documentation, dependency rules
   bench [--quick]   measure the controller against a real API server, and keep the table in docs/benchmarks.md
   bench library     measure what reading a configuration costs in an application
+  footprint         the agent's size, memory and wake-ups, against what is promised
   cluster [--node]  start a cluster to play with, and a shell in it
   kubectl ARGS..    kubectl of the testbed's version
   isolated CMD..    run a command in process, mount and network namespaces of its own (root)
@@ -48,6 +50,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "setup" => setup::run().map(|()| ExitCode::SUCCESS),
         "test" => tests::run(rest),
         "bench" => bench::run(rest),
+        "footprint" => footprint::run(),
         "check" => checks::run(),
         "cluster" => cluster::run(rest),
         "kubectl" => cluster::kubectl(rest),
