@@ -9,6 +9,7 @@ use crate::admin::{self, AdminError};
 use crate::pipeline::Pipeline;
 use crate::plan::Plan;
 use crate::status::Status;
+use crate::supervise::orphans;
 use crate::{AgentArgs, Target};
 
 /// The exit status of wrong flags, as everywhere in Afresh.
@@ -60,6 +61,7 @@ pub fn main(args: &AgentArgs) -> Result<ExitCode, AgentError> {
         tokio::select! {
             never = watching => match never {},
             never = serving => match never {},
+            never = orphans() => match never {},
             _ = asked.next() => {}
         }
         tracing::info!("ending, as asked");

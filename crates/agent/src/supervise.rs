@@ -30,6 +30,7 @@ use handle::{Answer, Request};
 use machine::{Machine, Step, Why};
 use process::{News, Process};
 use reap::Reaper;
+pub(crate) use reap::orphans;
 use signals::{Got, Signals};
 use terminal::Terminal;
 

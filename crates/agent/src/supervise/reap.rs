@@ -1,6 +1,7 @@
 //! Other people's children: an init adopts them, reaps them, and ends those that a program left behind.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::fs;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, kill_process, pidfd_open, pidfd_send_signal,
     set_child_subreaper, waitid,
 };
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::children;
 
@@ -67,6 +70,19 @@ impl Reaper {
         }
         tracing::warn!("processes that the program left behind could not be ended");
     }
+}
+
+/// As process 1: reaps, for ever, what commands leave behind. Elsewhere process 1 does.
+pub(crate) async fn orphans() -> Infallible {
+    if getpid().is_init()
+        && let Ok(mut ended) = signal(SignalKind::child())
+    {
+        let mut reaper = Reaper::new();
+        while ended.recv().await.is_some() {
+            reaper.reap();
+        }
+    }
+    std::future::pending().await
 }
 
 fn owned(pid: Pid) -> bool {

@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use afresh_volume::{AtomicWriter, File as Entry, Files, Snapshot};
 use rstest::rstest;
+use rustix::process::{Signal, kill_process};
 
 use crate::files::{agent, read, says};
-use crate::scene::{PROGRAM, Run, Scene, eventually};
+use crate::process_1::{NAMESPACE, process_1};
+use crate::scene::{PROGRAM, Run, Scene, can_be_process_1, children, eventually};
 
 const ACT: &str = "exec:sh -c 'cat $DIR/volume/a >> $DIR/done; echo >> $DIR/done'";
 const ACT_ON_OUTPUT: &str = "exec:sh -c 'cat $DIR/out/a >> $DIR/done; echo >> $DIR/done'";
@@ -290,6 +292,34 @@ fn a_sub_path_mount_that_goes_stale_is_told_of() {
     scene.logged("this subPath mount shows old content");
     says(&scene, "done", "2\n");
     assert!(run.is_running());
+}
+
+#[test]
+fn as_process_1_it_reaps_what_commands_leave_behind_and_ends_when_asked() {
+    if !can_be_process_1() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let log = File::create(scene.path("log")).unwrap();
+    let mut command = Command::new(NAMESPACE[0]);
+    command.args(&NAMESPACE[1..]).args([PROGRAM, "agent", "--watch"]);
+    command
+        .arg(scene.volume())
+        .args(["--on-change", "exec:sh -c 'sleep 0.2 & echo x >> $DIR/done'"]);
+    command.env("DIR", scene.path("")).stderr(log);
+    let run = Run(command.spawn().unwrap());
+    scene.logged("watching");
+    let agent = process_1(&run);
+
+    scene.write(&[("a", "2")]);
+
+    // Until it is reaped the orphan is a child, asleep or ended.
+    says(&scene, "done", "x\n");
+    scene.logged("done action=");
+    eventually("nobody is left", || children(agent).is_empty().then_some(()));
+    kill_process(agent, Signal::TERM).unwrap();
+    assert_eq!(run.code(), 0);
 }
 
 fn ask(address: &str, path: &str) -> String {

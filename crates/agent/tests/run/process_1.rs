@@ -5,7 +5,7 @@ use rustix::process::{Signal, kill_process};
 use crate::scene::{PROGRAM, Run, Scene, can_be_process_1, children, eventually};
 
 /// Dies with the test, and all that is inside with it.
-const NAMESPACE: [&str; 10] = [
+pub(crate) const NAMESPACE: [&str; 10] = [
     "setpriv",
     "--pdeathsig",
     "KILL",
@@ -29,7 +29,7 @@ fn run(scene: &Scene, script: &str) -> Run {
 }
 
 /// Who is process 1 inside, as seen from outside.
-fn process_1(run: &Run) -> rustix::process::Pid {
+pub(crate) fn process_1(run: &Run) -> rustix::process::Pid {
     let inside = eventually("the supervisor", || children(run.pid()).into_iter().next());
     rustix::process::Pid::from_raw(inside.0).unwrap()
 }
