@@ -14,7 +14,7 @@ pub(crate) use feed::Feed;
 
 /// A ConfigMap or a Secret as a source (feature `kube`). Made by [`Source::config_map`] and [`Source::secret`].
 ///
-/// The ServiceAccount of the pod must be allowed to `get` the object by its name, and for [`Strategy::Watch`] also to
+/// The ServiceAccount of the pod must be allowed to `get` the object by its name, or for [`Strategy::Watch`] to
 /// `list` and `watch` it.
 ///
 /// ```
