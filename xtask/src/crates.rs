@@ -37,6 +37,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &["afresh-testbed-host"]),
 ];
 
+/// What only a feature of a crate may bring.
+const BY_FEATURE: &[(&str, &[&str])] = &[("afresh", &["afresh-k8s", "tokio"])];
+
 /// Foreign crates that only some of ours may use, development dependencies included.
 const CONFINED: &[(&str, &[&str])] = &[
     (
@@ -78,6 +81,8 @@ const TEST_ONLY: &[&str] = &["afresh-testbed", "afresh-sandbox"];
 #[derive(Debug)]
 struct Package {
     normal: Vec<String>,
+    /// Those of the normal ones that a feature brings.
+    optional: Vec<String>,
     development: Vec<String>,
 }
 
@@ -113,6 +118,10 @@ fn packages(metadata: &Value) -> BTreeMap<String, Package> {
             text(&package["name"]),
             Package {
                 normal: named(false),
+                optional: dependencies()
+                    .filter(|dependency| dependency["optional"] == true)
+                    .map(|dependency| text(&dependency["name"]))
+                    .collect(),
                 development: named(true),
             },
         )
@@ -133,6 +142,12 @@ fn problems(packages: &BTreeMap<String, Package>) -> Vec<String> {
         for dependency in &package.normal {
             if packages.contains_key(dependency) && !allowed.contains(&dependency.as_str()) {
                 problems.push(format!("{name} -> {dependency}: against the direction of the layers"));
+            }
+        }
+        for dependency in table(BY_FEATURE, name).unwrap_or_default() {
+            let dependency = (*dependency).to_owned();
+            if package.normal.contains(&dependency) && !package.optional.contains(&dependency) {
+                problems.push(format!("{name} -> {dependency}: only a feature may bring it"));
             }
         }
         for dependency in package.normal.iter().chain(&package.development) {
@@ -169,6 +184,7 @@ mod tests {
                 (*name).to_owned(),
                 Package {
                     normal: owned(normal),
+                    optional: Vec::new(),
                     development: owned(development),
                 },
             )
@@ -202,6 +218,7 @@ mod tests {
             ("afresh-sandbox", &["kube"], &[]),
             ("afresh-testbed", &[], &[]),
             ("afresh-new", &[], &[]),
+            ("afresh", &["tokio"], &[]),
         ]);
         let problems = problems(&packages);
         let about: Vec<_> = problems
@@ -209,6 +226,7 @@ mod tests {
             .map(|line| line.split(':').next().unwrap_or_default())
             .collect();
         let expected = [
+            "afresh -> tokio",
             "afresh-engine -> kube",
             "afresh-engine -> kube",
             "afresh-engine -> afresh-sandbox",
