@@ -43,6 +43,8 @@ pub struct Pipeline {
     /// The newest content.
     seen: Option<Sums>,
     attempt: Attempt,
+    /// When the newest look at everything began: what was due by then was done in it, what is due later is waited for.
+    turn: Instant,
     /// When the actions are due although nothing changed.
     periodic: Option<Instant>,
     /// What was told last of paths that cannot be read.
@@ -68,6 +70,7 @@ impl Pipeline {
             output,
             seen: None,
             attempt: Attempt::default(),
+            turn: Instant::now(),
             periodic: None,
             unreadable: None,
             stale: BTreeSet::new(),
@@ -84,7 +87,7 @@ impl Pipeline {
             if self.progress.in_use().is_some() {
                 return;
             }
-            self.news.next(self.attempt.due(), None).await;
+            self.news.next(self.attempt.due_after(self.turn), None).await;
         }
     }
 
@@ -102,11 +105,11 @@ impl Pipeline {
         self.schedule();
         loop {
             let now = self.take().await;
-            if self.progress.next(now) == Next::Act && self.attempt.is_due() {
+            if self.progress.next(now) == Next::Act && self.attempt.is_due(self.turn) {
                 self.act(target).await;
             }
             self.tell();
-            self.news.next(self.attempt.due(), self.periodic).await;
+            self.news.next(self.attempt.due_after(self.turn), self.periodic).await;
             if self.periodic.is_some_and(|at| at <= Instant::now()) {
                 tracing::debug!("the actions are due although nothing changed");
                 self.progress.act();
@@ -118,12 +121,13 @@ impl Pipeline {
 
     /// Reads what is there and, if it is new, has it checked and written. Returns which content was read.
     async fn take(&mut self) -> Option<Digest> {
+        self.turn = Instant::now();
         self.look_for_stale_mounts();
         let read = self.read();
         let now = read.as_ref().map(|content| content.sums.digest());
         if let Some(content) = read
             && self.progress.next(now) == Next::Accept
-            && self.attempt.is_due()
+            && self.attempt.is_due(self.turn)
         {
             self.accept(content).await;
         }
@@ -147,7 +151,7 @@ impl Pipeline {
                     tracing::warn!(%reason, "there is no content to be read; what is in use stays");
                     self.unreadable = Some(reason);
                 }
-                if !error.awaits_news() && self.attempt.due().is_none() {
+                if !error.awaits_news() && self.attempt.is_due(self.turn) {
                     self.attempt.failed();
                 }
                 None

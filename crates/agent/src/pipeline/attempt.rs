@@ -31,13 +31,15 @@ impl Attempt {
         self.failures
     }
 
-    /// When it is tried again; `None` if nothing has failed.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+    /// When it is tried again, as seen from `turn`; `None` if nothing has failed, or if that time has come and there was
+    /// nothing to try.
+    pub(super) fn due_after(&self, turn: Instant) -> Option<Instant> {
+        self.due.filter(|at| *at > turn)
     }
 
-    pub(super) fn is_due(&self) -> bool {
-        self.due.is_none_or(|at| at <= Instant::now())
+    /// Whether it may be tried at `turn`.
+    pub(super) fn is_due(&self, turn: Instant) -> bool {
+        self.due.is_none_or(|at| at <= turn)
     }
 }
 
@@ -57,10 +59,16 @@ mod tests {
     }
 
     #[test]
-    fn what_never_failed_is_due() {
+    fn at_any_time_it_is_either_due_or_waited_for_or_was_never_tried() {
         let mut attempt = Attempt::default();
-        assert!(attempt.is_due() && attempt.due().is_none());
+        let now = Instant::now();
+        assert!(attempt.is_due(now) && attempt.due_after(now).is_none());
         assert_eq!(attempt.failed(), FIRST);
-        assert!(!attempt.is_due() && attempt.failures() == 1);
+        assert_eq!(attempt.failures(), 1);
+        let due = attempt.due.unwrap();
+        for (turn, is_due) in [(now, false), (due - Duration::from_nanos(1), false), (due, true)] {
+            assert_eq!(attempt.is_due(turn), is_due);
+            assert_eq!(attempt.due_after(turn), (!is_due).then_some(due));
+        }
     }
 }

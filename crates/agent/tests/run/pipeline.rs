@@ -322,6 +322,53 @@ fn as_process_1_it_reaps_what_commands_leave_behind_and_ends_when_asked() {
     assert_eq!(run.code(), 0);
 }
 
+/// How long the process has run, in nanoseconds.
+fn busy(run: &Run) -> u64 {
+    let path = format!("/proc/{}/schedstat", run.pid().as_raw_nonzero());
+    fs::read_to_string(path)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// After its first try again it has to sleep for two seconds more; one that spins would be busy all the while.
+fn sleeps(run: &Run) {
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    let before = busy(run);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let spent = busy(run) - before;
+    assert!(spent < 100_000_000, "{spent} ns");
+}
+
+#[test]
+fn what_cannot_be_read_is_looked_at_now_and_then_and_not_all_the_time() {
+    let scene = Scene::new();
+    let plain = scene.path("plain");
+    fs::create_dir(&plain).unwrap();
+    fs::write(plain.join(std::ffi::OsStr::from_bytes(b"n\xffme")), "x").unwrap();
+    let run = agent(&scene, &["--watch", text(&plain), "--on-change", ACT]);
+    scene.logged("is not UTF-8");
+    sleeps(&run);
+}
+
+#[test]
+fn an_action_that_failed_is_not_waited_for_while_nothing_can_be_read() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let run = agent(&scene, &["--on-change", "exec:false"]);
+    scene.logged("watching");
+    scene.write(&[("a", "2")]);
+    scene.logged("failed; it is tried again");
+    fs::rename(scene.volume(), scene.path("away")).unwrap();
+    scene.logged("does not exist");
+    sleeps(&run);
+    fs::rename(scene.path("away"), scene.volume()).unwrap();
+    scene.logged("attempt=2");
+}
+
 fn ask(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
