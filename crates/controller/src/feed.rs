@@ -112,9 +112,19 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn namespace(&mut self, namespace: Option<&Name>) {
-        let objects = self.config.selector.clone();
-        self.config_maps(namespace, objects.clone());
-        self.secrets(namespace, objects);
+        // A kind that does not count is not watched either: Reloader's chart takes away the right to read it.
+        let labels = self.config.selector.clone();
+        for kind in self.conventions.clone().objects.iter().copied() {
+            match kind {
+                ConfigKind::ConfigMap => self.config_maps(namespace, labels.clone()),
+                ConfigKind::Secret => self.secrets(namespace, labels.clone()),
+                ConfigKind::SecretProviderClass => self.classes(namespace),
+            }
+        }
+        self.workloads(namespace);
+    }
+
+    fn classes(&mut self, namespace: Option<&Name>) {
         if self.config.csi {
             // The selector is for what people label: the driver's own objects bear labels of its own.
             self.add::<LeanClass>(SourceKind::Classes, namespace, None, None, |lean| {
@@ -124,6 +134,9 @@ impl Builder<'_> {
                 Some(Thing::Mount(Box::new(lean)))
             });
         }
+    }
+
+    fn workloads(&mut self, namespace: Option<&Name>) {
         for kind in self.config.kinds.clone() {
             let source = SourceKind::Workload(kind);
             let workload = |lean: LeanWorkload| Some(Thing::Workload(Box::new(lean)));

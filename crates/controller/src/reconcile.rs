@@ -114,7 +114,7 @@ impl Controller {
                 self.workload(key, &observed, sight);
             }
             Thing::Class(lean) => {
-                let (manner, problem) = lean.manner();
+                let (manner, problem) = lean.manner(&self.conventions);
                 self.engine.apply_class(&lean.key, manner, problem, sight, now);
             }
             Thing::Mount(lean) => {

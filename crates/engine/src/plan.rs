@@ -102,6 +102,8 @@ pub enum News {
     Current,
     /// It never triggers anything (`afresh.dev/ignore`).
     Ignored,
+    /// The workload searches, and the object does not say that it is to be found (`reloader.stakater.com/match`).
+    Unmatched,
     /// It is outside of what is watched, or an included object that is not there, or gone where that counts for nothing.
     Unseen,
     /// A pod that is just being rolled out was the first to get it; when the rollout is over, the pods tell.
@@ -308,6 +310,9 @@ struct Part<'a> {
 fn aside<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option<&Tracked>) -> Option<News> {
     if tracked.is_some_and(|tracked| tracked.object.ignored) {
         return Some(News::Ignored);
+    }
+    if usage.only_matched && tracked.is_some_and(|tracked| !tracked.object.matched) {
+        return Some(News::Unmatched);
     }
     let lack = || {
         usage
@@ -551,7 +556,7 @@ fn look<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Tracked>) -> D
 const fn grade(news: &News) -> u8 {
     match news {
         News::Current => 0,
-        News::Ignored => 1,
+        News::Ignored | News::Unmatched => 1,
         News::Unseen => 2,
         News::Arriving => 3,
         News::Adopted => 4,

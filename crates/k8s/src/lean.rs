@@ -22,7 +22,7 @@ pub(crate) use page::BookmarkMeta;
 
 pub use config::{LeanConfigMap, LeanSecret};
 pub use csi::{LeanClass, LeanMount};
-pub use meta::{KEPT_ANNOTATIONS, Owner};
+pub use meta::Owner;
 pub use namespace::LeanNamespace;
 pub use page::Page;
 pub use pod::{LeanPod, LeanPodMeta, LeanReplica, Phase};

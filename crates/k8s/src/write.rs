@@ -216,7 +216,7 @@ impl Writer {
     ) -> Result<(ConfigObject, Option<Problem>), WriteError> {
         let (namespace, name) = (Some(&key.namespace), &key.name);
         let (_, object, problem) = match key.kind {
-            ConfigKind::SecretProviderClass => return self.get_class(key).await,
+            ConfigKind::SecretProviderClass => return self.get_class(key, conventions).await,
             ConfigKind::ConfigMap => {
                 let answer = self.get(&format!("{}/{name}", LeanConfigMap::path(namespace))).await?;
                 decoded(LeanConfigMap::decode(text(&answer)?))?.into_object(conventions)
@@ -230,10 +230,14 @@ impl Writer {
     }
 
     /// A SecretProviderClass, as its mounts make it; gone if no pod mounts it.
-    async fn get_class(&self, key: &ConfigKey) -> Result<(ConfigObject, Option<Problem>), WriteError> {
+    async fn get_class(
+        &self,
+        key: &ConfigKey,
+        conventions: &Conventions,
+    ) -> Result<(ConfigObject, Option<Problem>), WriteError> {
         let path = format!("{}/{}", LeanClass::path(Some(&key.namespace)), key.name);
         let answer = self.get(&path).await?;
-        let (manner, problem) = decoded(LeanClass::decode(text(&answer)?))?.manner();
+        let (manner, problem) = decoded(LeanClass::decode(text(&answer)?))?.manner(conventions);
         let mut classes = Classes::default();
         classes.apply_class(key, manner);
         for LeanMount { key, mount, .. } in self.list_all(Some(&key.namespace)).await? {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::name::ConfigKind;
-use crate::policy::Reload;
-use crate::reloader;
+use crate::annotation::Annotations;
+use crate::name::{ConfigKind, WorkloadKind};
+use crate::policy::{Dialect, Place, Policy, Problem, Referenced, Reload, parse_ignore};
 use crate::reloader::marks::Strategy;
+use crate::reloader::{self, Sources, exactly_true};
+use crate::wave;
 
 /// By which conventions annotations are read; the same for every workload and config object of one controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,98 @@ impl Conventions {
             objects: ConfigKind::ALL.into(),
         }
     }
+
+    /// The policy of a workload, and what is wrong with its annotations. Our own annotations win: `afresh.dev/reload`
+    /// decides how, and what others name or exclude still adds to it. Of theirs, none is read on a Pod: neither Reloader
+    /// nor wave knows pods that nobody rolls, and a template's annotations stand on each of its pods.
+    #[must_use]
+    pub fn policy(&self, kind: WorkloadKind, workload: &Annotations, template: &Annotations) -> (Policy, Vec<Problem>) {
+        let (mut policy, mut problems) = Policy::parse(workload, template);
+        if kind != WorkloadKind::Pod {
+            if let Some(keys) = &self.reloader {
+                let sources = Sources { workload, template };
+                problems.append(&mut self.lay_reloader_over(keys, sources, &mut policy));
+            }
+            if self.wave {
+                let ours = policy.reload.is_some() && policy.dialect == Dialect::Afresh;
+                let asked = wave::read(workload, &self.objects, &mut policy, &mut problems);
+                if asked && !ours {
+                    (policy.reload, policy.dialect) = (Some(Reload::Auto), Dialect::Wave);
+                }
+            }
+        }
+        self.leave_out_kinds(&mut policy);
+        (policy, problems)
+    }
+
+    fn lay_reloader_over(&self, keys: &reloader::Keys, sources: Sources<'_>, policy: &mut Policy) -> Vec<Problem> {
+        let all = self.default != Reload::Off;
+        let asked = reloader::read(keys, all, &self.objects, sources, policy);
+        if policy.reload.is_some() {
+            return asked.problems;
+        }
+        let nothing = asked
+            .referenced
+            .iter()
+            .all(|(_, referenced)| *referenced == Referenced::None);
+        if asked.opted_in {
+            (policy.reload, policy.dialect) = (Some(Reload::Auto), Dialect::Reloader);
+        } else if all && nothing {
+            (policy.reload, policy.dialect) = (Some(Reload::Off), Dialect::Reloader);
+        }
+        if asked.opted_in || all {
+            let limits = asked.referenced.into_iter();
+            policy.referenced = limits
+                .filter(|(_, referenced)| *referenced != Referenced::All)
+                .collect();
+        }
+        asked.problems
+    }
+
+    fn leave_out_kinds(&self, policy: &mut Policy) {
+        policy.include.retain(|pattern| self.objects.contains(&pattern.kind()));
+        for kind in ConfigKind::ALL {
+            if !self.objects.contains(&kind) {
+                policy.referenced.insert(kind, Referenced::None);
+            }
+        }
+    }
+
+    /// What a config object's annotations say of it.
+    #[must_use]
+    pub fn marks(&self, annotations: &Annotations) -> Marks {
+        let mut problems = Vec::new();
+        let ours = parse_ignore(annotations).unwrap_or_else(|problem| {
+            problems.push(problem);
+            false
+        });
+        let mut theirs = |key: fn(&reloader::Keys) -> &reloader::Key| {
+            let Some(key) = self.reloader.as_ref().map(key) else {
+                return false;
+            };
+            exactly_true(annotations.get(&**key)).unwrap_or_else(|message| {
+                let (key, place) = (key.clone(), Place::Object);
+                problems.push(Problem { key, place, message });
+                false
+            })
+        };
+        Marks {
+            ignored: theirs(|keys| &keys.ignore) || ours,
+            matched: theirs(|keys| &keys.matching),
+            problem: problems.into_iter().next(),
+        }
+    }
+}
+
+/// What a config object's annotations say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    /// It never triggers anything.
+    pub ignored: bool,
+    /// It counts for workloads that search.
+    pub matched: bool,
+    /// The first thing that is wrong with them.
+    pub problem: Option<Problem>,
 }
 
 impl Default for Conventions {

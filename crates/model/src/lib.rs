@@ -25,4 +25,5 @@ pub mod selection;
 pub mod template;
 pub mod time;
 pub mod usage;
+pub mod wave;
 pub mod workload;

@@ -2,6 +2,8 @@
 //!
 //! A value that cannot be parsed is a [`Problem`]; the rest of the policy still applies.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -84,6 +86,34 @@ pub struct Policy {
     pub exclude: Vec<Pattern>,
     /// The workload's own quiet time.
     pub settle: Option<Duration>,
+    /// Which referenced objects count, for the kinds of which not all do.
+    pub referenced: BTreeMap<ConfigKind, Referenced>,
+    /// Whose annotation the mode comes from.
+    pub dialect: Dialect,
+}
+
+/// Which of the objects that a workload references count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Referenced {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that say that they are to be found (`reloader.stakater.com/match`).
+    Matching,
+    /// None of them.
+    None,
+}
+
+/// Whose annotation a mode comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// `afresh.dev/reload`, or nobody's.
+    #[default]
+    Afresh,
+    /// Reloader's.
+    Reloader,
+    /// wave's.
+    Wave,
 }
 
 /// Where an annotation stands.
@@ -111,7 +141,7 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Problem {
     /// The annotation's key.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// Where it stands.
     pub place: Place,
     /// What is wrong with which value, and the way out.
@@ -141,6 +171,7 @@ impl Policy {
             settle: reader.read(annotation::SETTLE, |text| {
                 duration::parse(text).map_err(|error| error.to_string())
             }),
+            ..Self::default()
         };
         (policy, reader.problems)
     }
@@ -154,7 +185,7 @@ impl Policy {
         let unknown = names.iter().filter(|name| !containers.contains(&name.as_str()));
         unknown
             .map(|name| Problem {
-                key: annotation::HOT,
+                key: annotation::HOT.into(),
                 place: Place::Workload,
                 message: format!(
                     "there is no container {:?}; there are: {}",
@@ -163,6 +194,18 @@ impl Policy {
                 ),
             })
             .collect()
+    }
+
+    /// Which referenced objects of a kind count.
+    #[must_use]
+    pub fn referenced(&self, kind: ConfigKind) -> Referenced {
+        self.referenced.get(&kind).copied().unwrap_or_default()
+    }
+
+    /// Whether the object is named, other than by a reference.
+    #[must_use]
+    pub fn names(&self, kind: ConfigKind, name: &Name) -> bool {
+        self.include.iter().any(|pattern| pattern.matches(kind, name))
     }
 
     /// Whether the object is excluded by name.
@@ -181,7 +224,7 @@ pub fn parse_ignore(annotations: &Annotations) -> Result<bool, Problem> {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(other) => Err(Problem {
-            key: annotation::IGNORE,
+            key: annotation::IGNORE.into(),
             place: Place::Object,
             message: format!("{} is neither true nor false; the object still counts", quoted(other)),
         }),
@@ -204,7 +247,13 @@ impl<'a> Reader<'a> {
     fn read<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let (place, text) = self.find(key)?;
         parse(text)
-            .map_err(|message| self.problems.push(Problem { key, place, message }))
+            .map_err(|message| {
+                self.problems.push(Problem {
+                    key: key.into(),
+                    place,
+                    message,
+                });
+            })
             .ok()
     }
 
@@ -218,7 +267,7 @@ impl<'a> Reader<'a> {
             match Pattern::parse(entry) {
                 Ok(pattern) => patterns.push(pattern),
                 Err(error) => self.problems.push(Problem {
-                    key,
+                    key: key.into(),
                     place,
                     message: error.to_string(),
                 }),
@@ -246,7 +295,7 @@ fn parse_hot(text: &str) -> Result<Hot, String> {
 }
 
 /// A value as shown in a message: escaped, and cut where it is long.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 80;
     let short: String = text.chars().take(SHOWN).collect();
     if short.len() == text.len() {

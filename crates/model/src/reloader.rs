@@ -7,6 +7,8 @@ pub mod marker;
 pub mod marking;
 pub mod marks;
 pub mod pause;
+mod policy;
 pub mod sha1;
 
 pub use keys::{Key, Keys};
+pub(crate) use policy::{Sources, exactly_true, read};

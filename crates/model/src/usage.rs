@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::digest::KeyHash;
 use crate::name::{ConfigKind, ConfigRef};
 use crate::pattern::Pattern;
-use crate::policy::{Policy, Reload};
+use crate::policy::{Policy, Referenced, Reload};
 use crate::reference::{Freshness, Keys, Reference, User};
 use crate::selection::Selection;
 
@@ -22,6 +22,8 @@ pub struct Use {
     pub cold: Selection,
     /// What a new pod needs to start.
     pub needs: Needs,
+    /// Whether it counts only while the object says that it is to be found.
+    pub only_matched: bool,
 }
 
 /// What of an object a new pod needs to start.
@@ -57,6 +59,7 @@ impl Use {
             hot: none.clone(),
             cold: none,
             needs: Needs::Unknown,
+            only_matched: false,
         }
     }
 
@@ -148,11 +151,18 @@ pub fn uses(references: &[Reference], policy: &Policy) -> Vec<Use> {
     let excluded = |object: &ConfigRef| policy.excludes(object.kind, &object.name);
     let mut by_object: BTreeMap<&ConfigRef, Use> = BTreeMap::new();
     for reference in references.iter().filter(|reference| !excluded(&reference.object)) {
-        add(
-            by_object.entry(&reference.object).or_insert_with(|| empty(reference)),
-            reference,
-            policy,
-        );
+        let ConfigRef { kind, name } = &reference.object;
+        let named = policy.names(*kind, name);
+        let referenced = policy.referenced(*kind);
+        if !named && referenced == Referenced::None {
+            continue;
+        }
+        let usage = by_object.entry(&reference.object).or_insert_with(|| empty(reference));
+        add(usage, reference, policy);
+        if named {
+            usage.frozen = Selection::all(); // whoever names an object means all of it
+        }
+        usage.only_matched = !named && referenced == Referenced::Matching;
     }
     for pattern in &policy.include {
         let Pattern::Exact(object) = pattern else { continue };
@@ -178,6 +188,7 @@ fn empty(reference: &Reference) -> Use {
             ConfigKind::SecretProviderClass => Needs::Unknown,
             ConfigKind::ConfigMap | ConfigKind::Secret => Needs::Nothing,
         },
+        only_matched: false,
     }
 }
 

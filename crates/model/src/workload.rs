@@ -140,7 +140,7 @@ impl Observed {
     /// template.
     #[must_use]
     pub fn read(&self, kind: WorkloadKind, conventions: &Conventions) -> Reading {
-        let (policy, mut problems) = Policy::parse(&self.annotations, &self.template.metadata.annotations);
+        let (policy, mut problems) = conventions.policy(kind, &self.annotations, &self.template.metadata.annotations);
         let default = match kind {
             WorkloadKind::Pod => Reload::Off,
             _ => conventions.default,
@@ -265,7 +265,7 @@ impl Observed {
     /// `None` leaves it alone; what cannot be evicted is only touched.
     fn mode(&self, kind: WorkloadKind, reload: Reload) -> Result<Option<Mode>, Problem> {
         let problem = |message: &str| Problem {
-            key: annotation::RELOAD,
+            key: annotation::RELOAD.into(),
             place: Place::Workload,
             message: message.to_owned(),
         };
@@ -286,7 +286,7 @@ impl Observed {
             return Ok(None);
         };
         let problem = |message| Problem {
-            key: annotation::APPLIED,
+            key: annotation::APPLIED.into(),
             place: Place::Workload,
             message,
         };

@@ -173,6 +173,8 @@ pub(crate) enum ObjectState {
     Current,
     /// It never triggers anything.
     Ignored,
+    /// The workload searches, and the object does not say that it is to be found.
+    Unmatched,
     /// An included object that is not there.
     Absent,
     /// Changed; a pod that is being rolled out was the first to get it.

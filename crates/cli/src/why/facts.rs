@@ -13,6 +13,7 @@ use afresh_model::policy::{Problem, Reload};
 use afresh_model::time::UnixSeconds;
 use afresh_model::usage::{Needs, Use};
 use afresh_model::workload::{Observed, Workload};
+use afresh_model::{annotation, reloader};
 
 /// All that was read, at about the same time.
 #[derive(Debug, Clone)]
@@ -75,6 +76,18 @@ pub(crate) struct PodFact {
 }
 
 impl Facts {
+    /// The key of the annotation that excludes an object.
+    pub(crate) fn excluding(&self, object: &ConfigRef) -> &'static str {
+        let key = reloader::Keys::exclude(object.kind);
+        let list = self
+            .observed
+            .annotations
+            .get(key)
+            .filter(|_| self.conventions.reloader.is_some());
+        let theirs = list.is_some_and(|list| list.split(',').any(|item| item.trim() == object.name.as_str()));
+        if theirs { key } else { annotation::EXCLUDE }
+    }
+
     /// What counts where no annotation says anything.
     pub(crate) const fn default_reload(&self) -> Reload {
         match self.key.kind {

@@ -92,6 +92,7 @@ impl Viewer<'_> {
             (Some(Seen::Unread(_)), _) => ObjectState::Unread,
             (_, News::Ignored) if !ignored => ObjectState::NoDigestKey,
             (_, News::Ignored) => ObjectState::Ignored,
+            (_, News::Unmatched) => ObjectState::Unmatched,
             (_, News::Current) => ObjectState::Current,
             (_, News::Unseen) => ObjectState::Absent,
             (_, News::Arriving) => ObjectState::Arriving,
@@ -113,7 +114,10 @@ impl Viewer<'_> {
             ObjectState::Excluded => return self.excluded(),
             ObjectState::Current if absent => "current: it was not there before either, and is optional",
             ObjectState::Current => "current",
-            ObjectState::Ignored => "ignored: it says afresh.dev/ignore: true",
+            ObjectState::Ignored => "ignored: it says afresh.dev/ignore: true, or reloader.stakater.com/ignore: true",
+            ObjectState::Unmatched => {
+                "does not count: the workload searches, and the object does not say reloader.stakater.com/match: true"
+            }
             ObjectState::Absent if self.object.kind == ConfigKind::SecretProviderClass => {
                 "nothing newer than what is recorded is mounted in any pod"
             }
@@ -145,7 +149,8 @@ impl Viewer<'_> {
         let mut patterns = self.policy().exclude.iter();
         let pattern = patterns.find(|pattern| pattern.matches(self.object.kind, &self.object.name));
         let pattern = pattern.map(ToString::to_string).unwrap_or_default();
-        format!("excluded by afresh.dev/exclude: {pattern}")
+        let key = self.facts.excluding(self.object);
+        format!("excluded by {key}: {pattern}")
     }
 
     fn missing_keys(&self, references: &[&Reference]) -> String {
@@ -219,6 +224,7 @@ impl Viewer<'_> {
             ObjectState::Excluded
                 | ObjectState::NotCompared
                 | ObjectState::Ignored
+                | ObjectState::Unmatched
                 | ObjectState::Unread
                 | ObjectState::NoDigestKey
                 | ObjectState::Absent

@@ -247,7 +247,11 @@ const fn a_change(takes: Takes) -> &'static str {
 const fn style(state: ObjectState) -> Style {
     match state {
         ObjectState::Current | ObjectState::Adopted | ObjectState::Covered => GOOD,
-        ObjectState::NotCompared | ObjectState::Excluded | ObjectState::Ignored | ObjectState::Absent => DIM,
+        ObjectState::NotCompared
+        | ObjectState::Excluded
+        | ObjectState::Ignored
+        | ObjectState::Unmatched
+        | ObjectState::Absent => DIM,
         ObjectState::Touch | ObjectState::Roll | ObjectState::Uncertain | ObjectState::Arriving => BUSY,
         ObjectState::Unreachable
         | ObjectState::Missing

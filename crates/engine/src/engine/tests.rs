@@ -379,7 +379,7 @@ fn what_is_wrong_with_an_annotation_is_told_once_and_the_rest_applies() {
     let build = Build::env().with("afresh.dev/settle", "5");
     for revision in 10..15 {
         let problem = Problem {
-            key: "afresh.dev/settle",
+            key: "afresh.dev/settle".into(),
             place: afresh_model::policy::Place::Workload,
             message: "\"5\" has no unit".into(),
         };
@@ -678,7 +678,7 @@ fn touches_under_way_never_hold_back_a_roll() {
 
 fn wrong() -> Problem {
     Problem {
-        key: "afresh.dev/reload",
+        key: "afresh.dev/reload".into(),
         place: afresh_model::policy::Place::Workload,
         message: "no such mode".into(),
     }

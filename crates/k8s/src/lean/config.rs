@@ -4,11 +4,11 @@ use std::fmt;
 
 use afresh_model::annotation::Annotations;
 use afresh_model::content::{Content, Entry};
-use afresh_model::convention::Conventions;
+use afresh_model::convention::{Conventions, Marks};
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, Name};
 use afresh_model::object::ConfigObject;
-use afresh_model::policy::{Problem, parse_ignore};
+use afresh_model::policy::Problem;
 use afresh_model::reloader::sha1::Sha1;
 use afresh_model::time::UnixSeconds;
 use serde::Deserialize;
@@ -90,18 +90,19 @@ impl Identity {
         self,
         kind: ConfigKind,
         entries: Vec<Entry>,
-        _conventions: &Conventions,
+        conventions: &Conventions,
     ) -> (ConfigKey, ConfigObject, Option<Problem>) {
-        let (ignored, problem) = match parse_ignore(&self.annotations) {
-            Ok(ignored) => (ignored, None),
-            Err(problem) => (false, Some(problem)),
-        };
+        let Marks {
+            ignored,
+            matched,
+            problem,
+        } = conventions.marks(&self.annotations);
         let object = ConfigObject {
             content: Content::new(entries),
             immutable: self.immutable,
             ignored,
             sha1: self.sha1,
-            matched: false,
+            matched,
             created: self.created,
             written: self.written,
             revision: revision(&self.resource_version),

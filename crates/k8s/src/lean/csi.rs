@@ -3,9 +3,10 @@
 use afresh_engine::classes::{Manner, Mount, MountKey};
 use afresh_model::annotation::Annotations;
 use afresh_model::content::{Content, Entry};
+use afresh_model::convention::{Conventions, Marks};
 use afresh_model::digest::{EntryHasher, KeyHash};
 use afresh_model::name::{ConfigKey, ConfigKind, Name};
-use afresh_model::policy::{Problem, parse_ignore};
+use afresh_model::policy::Problem;
 use afresh_model::reloader::sha1::Sha1;
 use afresh_model::time::UnixSeconds;
 use serde::Deserialize;
@@ -111,17 +112,13 @@ impl<'de> Deserialize<'de> for Pods {
 impl LeanClass {
     /// What it says of itself, and what is wrong with its annotations.
     #[must_use]
-    pub fn manner(&self) -> (Manner, Option<Problem>) {
-        match parse_ignore(&self.annotations) {
-            Ok(ignored) => (
-                Manner {
-                    ignored,
-                    matched: false,
-                },
-                None,
-            ),
-            Err(problem) => (Manner::default(), Some(problem)),
-        }
+    pub fn manner(&self, conventions: &Conventions) -> (Manner, Option<Problem>) {
+        let Marks {
+            ignored,
+            matched,
+            problem,
+        } = conventions.marks(&self.annotations);
+        (Manner { ignored, matched }, problem)
     }
 }
 

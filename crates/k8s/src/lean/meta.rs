@@ -9,12 +9,19 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess};
 use super::decode::{self, EntrySink, Text, null_is_default};
 use super::managed::Written;
 
-/// Annotations whose keys begin so are kept; all others are forgotten while decoding.
-pub const KEPT_ANNOTATIONS: [&str; 3] = [
-    "afresh.dev/",
-    "reloader.stakater.com/",
-    "deployment.reloader.stakater.com/",
-];
+/// What `kubectl apply` keeps of an object: as large as the object, and of a Secret its very content.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Longer values of a config object's annotations are none that anybody reads here: all of these are words. What other
+/// tools keep of a Secret in its annotations is forgotten while decoding.
+const LONGEST_WORD: usize = 64;
+/// Of our own, any length is kept, so that a wrong one is told.
+const OURS: &str = "afresh.dev/";
+
+/// Whether an annotation of a workload is kept until its policy is read: any key may be one of Reloader's, which flags
+/// choose.
+pub(super) fn is_kept(key: &str) -> bool {
+    key != LAST_APPLIED
+}
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
@@ -89,7 +96,7 @@ pub(super) struct ConfigMeta {
     #[serde(deserialize_with = "decode::time")]
     pub(super) creation_timestamp: Option<UnixSeconds>,
     #[serde(deserialize_with = "decode::collect")]
-    pub(super) annotations: Kept,
+    pub(super) annotations: Words,
     pub(super) managed_fields: Written,
 }
 
@@ -109,10 +116,33 @@ pub(super) struct Kept(pub(super) Annotations);
 
 impl EntrySink for Kept {
     fn entry<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        if KEPT_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)) {
+        if is_kept(key) {
             // The API server only accepts texts; `null` stands for a key that is not there.
             if let Some(value) = map.next_value::<Option<String>>()? {
                 self.0.insert(key.to_owned(), value);
+            }
+            return Ok(());
+        }
+        map.next_value::<IgnoredAny>().map(drop)
+    }
+}
+
+/// The annotations of a config object that may say something of it.
+#[derive(Default)]
+pub(super) struct Words(pub(super) Annotations);
+
+impl EntrySink for Words {
+    fn entry<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        if key.starts_with(OURS) {
+            if let Some(value) = map.next_value::<Option<String>>()? {
+                self.0.insert(key.to_owned(), value);
+            }
+            return Ok(());
+        }
+        if is_kept(key) {
+            let value: Option<Text<'de>> = map.next_value()?;
+            if let Some(Text(value)) = value.filter(|value| value.0.len() <= LONGEST_WORD) {
+                self.0.insert(key.to_owned(), value.into_owned());
             }
             return Ok(());
         }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::decode::null_is_default;
-use super::meta::{KEPT_ANNOTATIONS, Meta, flag, names, revision};
+use super::meta::{Meta, flag, is_kept, names, revision};
 use super::rollout::{Status, Wanted};
 use super::selector::Selector;
 use super::undecodable::DecodeError;
@@ -107,8 +107,7 @@ impl LeanWorkload {
 
 fn read_template(json: &str) -> Result<PodTemplate, DecodeError> {
     let mut template: PodTemplate = serde_json::from_str(json).map_err(|error| DecodeError::json(&error))?;
-    let kept = |key: &String| KEPT_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix));
-    template.metadata.annotations.retain(|key, _| kept(key));
+    template.metadata.annotations.retain(|key, _| is_kept(key));
     Ok(template)
 }
 

@@ -1,5 +1,6 @@
 //! SecretProviderClasses and what their volumes hold.
 
+use afresh_model::convention::Conventions;
 use afresh_model::time::UnixSeconds;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -93,8 +94,8 @@ fn a_class_is_its_name_and_whether_it_counts() {
         (seen.key.to_string().as_str(), seen.resource_version()),
         ("secretproviderclass/prod/vault", "7")
     );
-    assert!(seen.manner().0.ignored);
-    assert!(!class(json!(null)).manner().0.ignored);
-    let (manner, problem) = class(json!("maybe")).manner();
+    assert!(seen.manner(&Conventions::default()).0.ignored);
+    assert!(!class(json!(null)).manner(&Conventions::default()).0.ignored);
+    let (manner, problem) = class(json!("maybe")).manner(&Conventions::default());
     assert!(!manner.ignored && problem.is_some());
 }

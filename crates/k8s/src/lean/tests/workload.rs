@@ -27,7 +27,8 @@ fn base(patch: &Value) -> String {
         "metadata": {
             "namespace": "prod", "name": "web", "uid": "u-1", "resourceVersion": "42", "generation": 3,
             "creationTimestamp": "2026-11-21T10:00:00Z",
-            "annotations": {"afresh.dev/reload": "auto", "deployment.kubernetes.io/revision": "1"},
+            "annotations": {"afresh.dev/reload": "auto", "deployment.kubernetes.io/revision": "1",
+                "kubectl.kubernetes.io/last-applied-configuration": "{}"},
             "managedFields": [{"fieldsV1": {"f:spec": {}}}]
         },
         "spec": {
@@ -60,7 +61,8 @@ fn a_deployment_is_its_references_policy_and_rollout() {
     assert_eq!(seen.observed.rollout, Rollout::Complete);
     assert_eq!(
         seen.observed.annotations.keys().collect::<Vec<_>>(),
-        ["afresh.dev/reload"]
+        ["afresh.dev/reload", "deployment.kubernetes.io/revision"],
+        "any key may be one of Reloader's, but what kubectl keeps of the object is forgotten"
     );
     let template = &seen.observed.template;
     assert_eq!(
@@ -240,7 +242,7 @@ fn a_pod_is_read_as_its_own_template() {
     );
     assert_eq!(
         seen.observed.annotations.keys().collect::<Vec<_>>(),
-        ["afresh.dev/touched"]
+        ["afresh.dev/touched", "other"]
     );
 }
 
