@@ -67,7 +67,7 @@ fn a_deployment_is_its_references_policy_and_rollout() {
     let template = &seen.observed.template;
     assert_eq!(
         template.metadata.annotations.keys().collect::<Vec<_>>(),
-        ["afresh.dev/hot"]
+        ["afresh.dev/hot", "prometheus.io/scrape"]
     );
     assert_eq!(references(&template.spec).len(), 1);
 }
