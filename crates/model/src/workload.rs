@@ -222,7 +222,7 @@ impl Observed {
         let mut tell = |message| {
             if kept {
                 problems.push(Problem {
-                    key: PAUSE_PERIOD,
+                    key: PAUSE_PERIOD.into(),
                     place: Place::Workload,
                     message,
                 });
