@@ -1,6 +1,6 @@
 //! `metadata`, as much of it as is ever needed.
 
-use afresh_model::annotation::Annotations;
+use afresh_model::annotation::{Annotations, HELM_HOOK};
 use afresh_model::name::{Name, NameError};
 use afresh_model::time::{Revision, UnixSeconds};
 use serde::Deserialize;
@@ -10,10 +10,11 @@ use super::decode::{self, EntrySink, Text, null_is_default};
 use super::managed::Written;
 
 /// Annotations whose keys begin so are kept; all others are forgotten while decoding.
-pub const KEPT_ANNOTATIONS: [&str; 3] = [
+pub const KEPT_ANNOTATIONS: [&str; 4] = [
     "afresh.dev/",
     "reloader.stakater.com/",
     "deployment.reloader.stakater.com/",
+    HELM_HOOK,
 ];
 
 #[derive(Deserialize, Default)]
