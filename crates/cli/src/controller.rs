@@ -1,5 +1,6 @@
 //! `afresh controller`.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use afresh_engine::lease::Terms;
 use afresh_k8s::client::RequestCounts;
 
 use afresh_model::convention::Conventions;
-use afresh_model::name::{Name, WorkloadKind};
+use afresh_model::name::{CustomKind, Name, WorkloadKind};
 use afresh_model::policy::Reload;
 use anyhow::Context as _;
 
@@ -60,9 +61,12 @@ struct ScopeArgs {
     /// What counts for workloads without the annotation afresh.dev/reload: auto, roll, touch, evict or off
     #[arg(long, env = "AFRESH_DEFAULT_RELOAD", default_value = "off", value_parser = parse::reload, value_name = "MODE")]
     default_reload: Reload,
-    /// The kinds of workload to keep current
-    #[arg(long, env = "AFRESH_WORKLOADS", value_delimiter = ',', default_value = "deployment,statefulset,daemonset,pod", value_parser = parse::workload_kind, value_name = "KIND")]
+    /// The kinds of workload to keep current; also job, which is made again where it says afresh.dev/reload: roll
+    #[arg(long, env = "AFRESH_WORKLOADS", value_delimiter = ',', default_value = "deployment,statefulset,daemonset,rollout,deploymentconfig,pod", value_parser = parse::workload_kind, value_name = "KIND")]
     workloads: Vec<WorkloadKind>,
+    /// One more kind and the path of its pod template, such as apps.example.org/v1/Web=spec.template (repeatable)
+    #[arg(long, env = "AFRESH_WORKLOAD", value_delimiter = ',', value_parser = parse::custom_kind, value_name = "KIND=PATH")]
+    workload: Vec<&'static CustomKind>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -171,7 +175,7 @@ impl Args {
                 ..Conventions::default()
             },
             reloader: None,
-            kinds: scope.workloads.iter().copied().collect(),
+            kinds: scope.kinds(),
             dry_run: action.dry_run,
             settle: action.settle,
             max_rolling: action.max_rolling,
@@ -191,6 +195,13 @@ impl Args {
             requests: RequestCounts::default(),
             wall: None,
         })
+    }
+}
+
+impl ScopeArgs {
+    fn kinds(&self) -> BTreeSet<WorkloadKind> {
+        let own = self.workload.iter().copied().map(WorkloadKind::Custom);
+        self.workloads.iter().copied().chain(own).collect()
     }
 }
 

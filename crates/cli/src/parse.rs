@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use afresh_model::name::{Name, WorkloadKind};
+use afresh_model::name::{CustomKind, Name, WorkloadKind};
 use afresh_model::policy::Reload;
 
 /// A duration as in annotations.
@@ -33,7 +33,23 @@ pub(crate) fn reload(text: &str) -> Result<Reload, String> {
 
 /// A kind of workload.
 pub(crate) fn workload_kind(text: &str) -> Result<WorkloadKind, String> {
-    WorkloadKind::from_word(text).ok_or_else(|| format!("{text:?} is none of deployment, statefulset, daemonset, pod"))
+    match WorkloadKind::from_word(text) {
+        Some(WorkloadKind::CronJob) => Err(format!(
+            "{text:?} needs nothing: its next run is fresh. (afresh reloader makes a Job at once, as Reloader does.)"
+        )),
+        Some(kind) => Ok(kind),
+        None => Err(format!(
+            "{text:?} is none of deployment, statefulset, daemonset, rollout, deploymentconfig, job, pod; another kind is \
+             given as --workload group/version/Kind=path"
+        )),
+    }
+}
+
+/// A kind of one's own: `group/version/Kind=path`.
+pub(crate) fn custom_kind(text: &str) -> Result<&'static CustomKind, String> {
+    text.parse::<CustomKind>()
+        .map(CustomKind::intern)
+        .map_err(|error| error.to_string())
 }
 
 /// `HOST:PORT` or `:PORT`, as Go programs write it; `0` is nowhere.

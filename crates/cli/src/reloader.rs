@@ -13,7 +13,7 @@ use afresh_controller::config::{self, SecretName};
 use afresh_controller::reloader::{Endpoint, MetaInfo};
 use afresh_controller::{Config, LeaderConfig, run};
 use afresh_engine::lease::Terms;
-use afresh_model::convention::Conventions;
+use afresh_model::convention::{Conventions, Jobs};
 use afresh_model::name::{ConfigKind, Name, WorkloadKind};
 use afresh_model::policy::Reload;
 use afresh_model::reloader::marks::Strategy;
@@ -306,6 +306,8 @@ impl Args {
             WorkloadKind::Deployment,
             WorkloadKind::StatefulSet,
             WorkloadKind::DaemonSet,
+            // Where there is no OpenShift, or no right to it, there are none.
+            WorkloadKind::DeploymentConfig,
         ]
         .into();
         let batch = ["jobs", "cronjobs"]
@@ -326,6 +328,7 @@ impl Args {
         };
         Ok(Conventions {
             default,
+            jobs: Jobs::Always,
             reloader: Some(Keys {
                 auto: key(&keys.auto_annotation),
                 configmap_auto: key(&keys.configmap_auto_annotation),

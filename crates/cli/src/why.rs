@@ -20,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use afresh_k8s::client::RequestCounts;
 use afresh_model::convention::Conventions;
-use afresh_model::name::{Name, WorkloadKey};
+use afresh_model::name::{CustomKind, Name, WorkloadKey};
 use afresh_model::policy::Reload;
 use afresh_model::time::UnixSeconds;
 use anyhow::Context as _;
@@ -49,9 +49,12 @@ controller knows (that it saw a change happen, its --selector, its namespaces, -
 
 Exit status: 0 whatever the answer is, also where an action is due; 1 if the workload cannot be read; 2 for wrong usage.")]
 pub(crate) struct Args {
-    /// The workload: deployment/web or deployment web; also statefulset, daemonset, pod
+    /// The workload: deployment/web or deployment web; also statefulset, daemonset, rollout, deploymentconfig, job, pod
     #[arg(required = true, num_args = 1..=2, value_name = "KIND/NAME")]
     target: Vec<String>,
+    /// The controller's --workload, to ask about a workload of that kind (repeatable)
+    #[arg(long, env = "AFRESH_WORKLOAD", value_delimiter = ',', value_parser = parse::custom_kind, value_name = "KIND=PATH")]
+    workload: Vec<&'static CustomKind>,
     /// Its namespace; otherwise that of the kubeconfig's context
     // No variable: AFRESH_NAMESPACE is the controller's, and may hold several.
     #[arg(short, long, value_parser = parse::namespace, value_name = "NAME")]
@@ -74,7 +77,7 @@ pub(crate) struct Args {
 
 /// Answers once.
 pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
-    let (kind, name) = match gather::target(&args.target) {
+    let (kind, name) = match gather::target(&args.target, &args.workload) {
         Ok(target) => target,
         Err(error) => {
             eprintln!("afresh: {error:#}");

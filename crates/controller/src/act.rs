@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use afresh_engine::engine::{Action, Command, Eviction, Job, Outcome, Roll};
+use afresh_engine::engine::{Action, Command, Eviction, Job, Outcome};
 use afresh_engine::evidence::Pods;
 use afresh_engine::time::Millis;
 use afresh_engine::touch::{self, Pod, Touch};
@@ -14,10 +14,8 @@ use afresh_k8s::write::{WriteError, Writer};
 use afresh_model::annotation::{APPLIED, TOUCHED};
 use afresh_model::convention::Conventions;
 use afresh_model::digest::Digest;
-use afresh_model::name::{Name, WorkloadKey};
+use afresh_model::name::{Name, WorkloadKey, WorkloadKind};
 use afresh_model::record::Record;
-use afresh_model::reloader::marking::Marking;
-use afresh_model::workload::Replace;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -26,6 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::body;
 use crate::clock::Clock;
 use crate::limit::Limit;
+use crate::replace::Committed;
 
 /// Pods touched in one pass, so that a newer change does not wait behind thousands of touches for an older one.
 const PASS: usize = 100;
@@ -77,7 +76,10 @@ impl Deadline {
 pub(crate) async fn act(actor: Arc<Actor>, command: Command) -> Done {
     let started = Instant::now();
     let word = command.action.word();
-    let outcome = actor.while_leading(actor.carry_out(&command)).await;
+    let committed = Committed::default();
+    let outcome = actor
+        .while_leading(actor.carry_out(&command, &committed), &committed)
+        .await;
     let touched = if let Outcome::Touched { touched, .. } = outcome {
         touched
     } else {
@@ -99,7 +101,7 @@ pub(crate) async fn act(actor: Arc<Actor>, command: Command) -> Done {
 }
 
 impl Actor {
-    async fn while_leading(&self, action: impl Future<Output = Outcome>) -> Outcome {
+    async fn while_leading(&self, action: impl Future<Output = Outcome>, committed: &Committed) -> Outcome {
         let mut action = pin!(action);
         loop {
             let until = self.term.get();
@@ -109,18 +111,21 @@ impl Actor {
                 () = sleep_until(self.clock.instant(until)) => {}
             }
             if self.term.get() <= until {
+                if committed.get() {
+                    return action.await;
+                }
                 return Outcome::Abandoned;
             }
         }
     }
 
-    async fn carry_out(&self, command: &Command) -> Outcome {
+    async fn carry_out(&self, command: &Command, committed: &Committed) -> Outcome {
         let result = match &command.action {
             _ if self.dry_run && !matches!(command.action, Action::LookAtPods { .. }) => {
                 return pretend(&command.action);
             }
             Action::Record(record) => self.patch(command, record_body(record)).await,
-            Action::Roll(roll) => self.roll(command, roll).await,
+            Action::Roll(roll) => self.roll(command, roll, committed).await,
             Action::Touch { selector, files } => self.touch(command, selector, *files).await,
             Action::Evict { selector, since, .. } => self.evict(command, selector, *since).await,
             Action::LookAtPods { selector, born } => self.look(command, selector, born).await,
@@ -129,47 +134,8 @@ impl Actor {
         result.unwrap_or_else(|error| outcome(&error))
     }
 
-    async fn patch(&self, command: &Command, body: Value) -> Result<Outcome, WriteError> {
-        self.written(self.writer.patch_workload(&command.key, &command.uid, body).await)
-    }
-
-    fn written(&self, answer: Result<LeanWorkload, WriteError>) -> Result<Outcome, WriteError> {
-        match answer {
-            Ok(LeanWorkload { key, observed, .. }) => Ok(Outcome::Written(
-                observed.read(key.kind, &self.conventions).workload.map(Box::new),
-            )),
-            Err(WriteError::Unreadable(_)) => Ok(Outcome::Written(None)),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn roll(&self, command: &Command, roll: &Roll) -> Result<Outcome, WriteError> {
-        match roll.replace {
-            Replace::Template => self.patch_template(command, roll).await,
-            // No workload is read as one of these yet.
-            // The record comes first; the pods follow one by one.
-            Replace::Evict => self.patch(command, record_body(&roll.record)).await,
-            Replace::RestartAt | Replace::Recreate | Replace::Spawn => Err(WriteError::Denied(
-                format!("{} is not replaced by {} yet", command.key, roll.replace.word()).into(),
-            )),
-        }
-    }
-
-    async fn patch_template(&self, command: &Command, roll: &Roll) -> Result<Outcome, WriteError> {
-        let body = body::roll(roll, self.paused_at());
-        if roll.marks.as_ref().and_then(Marking::spec).is_none() {
-            return self.patch(command, body).await;
-        }
-        let patched = self
-            .writer
-            .merge_lists_of_workload(&command.key, &command.uid, body)
-            .await;
-        self.written(patched)
-    }
-
-    /// The key that says since when a Deployment is paused.
-    fn paused_at(&self) -> Option<&str> {
-        self.conventions.reloader.as_ref().map(|keys| &*keys.paused_at)
+    pub(crate) async fn patch(&self, command: &Command, body: Value) -> Result<Outcome, WriteError> {
+        self.answered(self.writer.patch_workload(&command.key, &command.uid, body).await)
     }
 
     async fn look(&self, command: &Command, selector: &str, born: &[Box<str>]) -> Result<Outcome, WriteError> {
@@ -187,7 +153,9 @@ impl Actor {
         let Ok(_turn) = self.touching.acquire().await else {
             return Ok(Outcome::Abandoned); // the semaphore is never closed
         };
-        let pods: Vec<Pod> = if selector.is_empty() {
+        let pods: Vec<Pod> = if selector.is_empty() && command.key.kind != WorkloadKind::Pod {
+            Vec::new() // nothing says which pods are its own
+        } else if selector.is_empty() {
             vec![itself(self.writer.get_workload(&command.key).await?)]
         } else {
             let all = self.writer.list_pods(&command.key.namespace, selector).await?;
@@ -250,7 +218,7 @@ fn itself(pod: LeanWorkload) -> Pod {
     }
 }
 
-fn record_body(record: &Record) -> Value {
+pub(crate) fn record_body(record: &Record) -> Value {
     json!({"metadata": {"annotations": {APPLIED: record.to_string()}}})
 }
 

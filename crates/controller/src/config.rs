@@ -115,7 +115,7 @@ impl Config {
             csi: false,
             conventions: Conventions::default(),
             reloader: None,
-            kinds: WorkloadKind::ALL.into(),
+            kinds: WorkloadKind::DEFAULT.into(),
             dry_run: false,
             settle: Duration::from_millis(200),
             max_rolling: 0,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use afresh_engine::classes::MountKey;
 use afresh_engine::index::{Source, SourceKind};
 use afresh_k8s::lean::{
-    LeanClass, LeanConfigMap, LeanDaemonSet, LeanDeployment, LeanMount, LeanNamespace, LeanPod, LeanSecret,
-    LeanStatefulSet, LeanWorkload, Undecodable, Watched, WithSha1,
+    DecodeError, LeanClass, LeanConfigMap, LeanMount, LeanNamespace, LeanPod, LeanSecret, LeanWorkload, Of, Reader,
+    Undecodable, WithSha1, Workloads,
 };
-use afresh_k8s::watch::{Event, InitialList, WatchFailure, WatchOptions, WatchStatus, watch};
+use afresh_k8s::watch::{Event, InitialList, Presence, WatchFailure, WatchOptions, WatchStatus, watch_by};
+use afresh_k8s::write::{WriteError, Writer};
 use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigKey, ConfigKind, Name, WorkloadKey, WorkloadKind};
@@ -69,11 +70,14 @@ pub(crate) struct Watch {
 /// All facts, from all watches.
 pub(crate) type Feed = SelectAll<BoxStream<'static, (usize, Fact)>>;
 
-/// Kinds whose pods are watched through them, not one by one.
-const POD_OWNERS: [&str; 3] = ["ReplicaSet", "StatefulSet", "DaemonSet"];
+/// Kinds whose pods are watched through them, or through what owns them, not one by one.
+const POD_OWNERS: [&str; 4] = ["ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController"];
 
 /// Helm keeps each release in a Secret of up to a megabyte that no pod uses.
 const NO_RELEASES: &str = "type!=helm.sh/release.v1";
+
+/// Pods that may still run.
+const ALIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// Begins every watch that the configuration asks for.
 pub(crate) fn start(
@@ -127,10 +131,17 @@ impl Builder<'_> {
     fn classes(&mut self, namespace: Option<&Name>) {
         if self.config.csi {
             // The selector is for what people label: the driver's own objects bear labels of its own.
-            self.add::<LeanClass>(SourceKind::Classes, namespace, None, None, |lean| {
-                Some(Thing::Class(lean))
-            });
-            self.add::<LeanMount>(SourceKind::Mounts, namespace, None, None, |lean| {
+            let options = WatchOptions {
+                presence: Presence::Optional,
+                ..self.options(namespace, None, None)
+            };
+            self.add(
+                Of::<LeanClass>::default(),
+                SourceKind::Classes,
+                options.clone(),
+                |lean| Some(Thing::Class(lean)),
+            );
+            self.add(Of::<LeanMount>::default(), SourceKind::Mounts, options, |lean| {
                 Some(Thing::Mount(Box::new(lean)))
             });
         }
@@ -138,34 +149,16 @@ impl Builder<'_> {
 
     fn workloads(&mut self, namespace: Option<&Name>) {
         for kind in self.config.kinds.clone() {
-            let source = SourceKind::Workload(kind);
-            let workload = |lean: LeanWorkload| Some(Thing::Workload(Box::new(lean)));
             match kind {
-                WorkloadKind::Deployment => {
-                    self.add::<LeanDeployment>(source, namespace, None, None, move |lean| workload(lean.into()));
-                }
-                WorkloadKind::StatefulSet => {
-                    self.add::<LeanStatefulSet>(source, namespace, None, None, move |lean| workload(lean.into()));
-                }
-                WorkloadKind::DaemonSet => {
-                    self.add::<LeanDaemonSet>(source, namespace, None, None, move |lean| workload(lean.into()));
-                }
-                WorkloadKind::Pod => {
-                    let alive = "status.phase!=Succeeded,status.phase!=Failed".to_owned();
-                    self.add::<LeanPod>(source, namespace, None, Some(alive), |lean| {
-                        let owned = lean
-                            .owner
-                            .as_ref()
-                            .is_some_and(|owner| POD_OWNERS.contains(&&*owner.kind));
-                        (!owned).then(|| Thing::Pod(Box::new(lean)))
-                    });
-                }
+                WorkloadKind::Pod => self.pods(namespace),
+                kind => self.workloads_of(kind, namespace),
             }
         }
     }
 
     fn config_maps(&mut self, namespace: Option<&Name>, labels: Option<String>) {
         let source = SourceKind::Config(ConfigKind::ConfigMap);
+        let options = self.options(namespace, labels, None);
         let conventions = self.conventions.clone();
         let read = move |lean: LeanConfigMap| {
             let (key, object, problem) = lean.into_object(&conventions);
@@ -173,71 +166,135 @@ impl Builder<'_> {
         };
         // Only who keeps Reloader's marks pays for Reloader's hash.
         if self.conventions.strategy.is_some() {
-            self.add::<WithSha1<_>>(source, namespace, labels, None, move |WithSha1(lean)| read(lean));
+            self.add(Of::<WithSha1<_>>::default(), source, options, move |WithSha1(lean)| {
+                read(lean)
+            });
         } else {
-            self.add(source, namespace, labels, None, read);
+            self.add(Of::default(), source, options, read);
         }
     }
 
     fn secrets(&mut self, namespace: Option<&Name>, labels: Option<String>) {
-        let (source, fields) = (SourceKind::Config(ConfigKind::Secret), Some(NO_RELEASES.to_owned()));
+        let source = SourceKind::Config(ConfigKind::Secret);
+        let options = self.options(namespace, labels, Some(NO_RELEASES));
         let (key, conventions) = (self.key.clone(), self.conventions.clone());
         let read = move |lean: LeanSecret| {
             let (key, object, problem) = lean.into_object(&key, &conventions);
             Some(Thing::Object(key, object, problem))
         };
         if self.conventions.strategy.is_some() {
-            self.add::<WithSha1<_>>(source, namespace, labels, fields, move |WithSha1(lean)| read(lean));
+            self.add(Of::<WithSha1<_>>::default(), source, options, move |WithSha1(lean)| {
+                read(lean)
+            });
         } else {
-            self.add(source, namespace, labels, fields, read);
+            self.add(Of::default(), source, options, read);
         }
     }
 
-    fn namespaces(&mut self) {
-        let labels = self.config.namespace_selector.clone();
-        self.add::<LeanNamespace>(SourceKind::Namespaces, None, labels, None, |lean| {
-            Some(Thing::Namespace(lean.name))
+    fn workloads_of(&mut self, kind: WorkloadKind, namespace: Option<&Name>) {
+        let options = WatchOptions {
+            presence: if kind.may_be_absent() {
+                Presence::Optional
+            } else {
+                Presence::Certain
+            },
+            ..self.options(namespace, None, None)
+        };
+        self.add(Workloads::new(kind), SourceKind::Workload(kind), options, |lean| {
+            Some(Thing::Workload(Box::new(lean)))
         });
     }
 
-    fn add<K: Watched>(
+    fn pods(&mut self, namespace: Option<&Name>) {
+        let kinds = self.config.kinds.iter();
+        let own = kinds.filter(|kind| matches!(kind, WorkloadKind::Custom(_) | WorkloadKind::Job));
+        let owners: Vec<&str> = POD_OWNERS.into_iter().chain(own.map(|kind| kind.api_kind())).collect();
+        let options = self.options(namespace, None, Some(ALIVE));
+        let source = SourceKind::Workload(WorkloadKind::Pod);
+        self.add(Of::<LeanPod>::default(), source, options, move |lean| {
+            let owner = lean.owner.as_ref();
+            let owned = owner.is_some_and(|owner| owners.contains(&&*owner.kind));
+            (!owned).then(|| Thing::Pod(Box::new(lean)))
+        });
+    }
+
+    fn namespaces(&mut self) {
+        let options = self.options(None, self.config.namespace_selector.clone(), None);
+        self.add(
+            Of::<LeanNamespace>::default(),
+            SourceKind::Namespaces,
+            options,
+            |lean| Some(Thing::Namespace(lean.name)),
+        );
+    }
+
+    fn options(&self, namespace: Option<&Name>, labels: Option<String>, fields: Option<&str>) -> WatchOptions {
+        WatchOptions {
+            namespace: namespace.cloned(),
+            labels,
+            fields: fields.map(str::to_owned),
+            initial: if self.config.streaming_lists {
+                InitialList::Streaming
+            } else {
+                InitialList::Paged(InitialList::PAGE)
+            },
+            ..WatchOptions::default()
+        }
+    }
+
+    fn add<R: Reader>(
         &mut self,
+        reader: R,
         kind: SourceKind,
-        namespace: Option<&Name>,
-        labels: Option<String>,
-        fields: Option<String>,
-        read: impl Fn(K) -> Option<Thing> + Send + Sync + 'static,
+        options: WatchOptions,
+        read: impl Fn(R::Object) -> Option<Thing> + Send + Sync + 'static,
     ) {
         let source = Source {
             kind,
-            namespace: namespace.cloned(),
-        };
-        let initial = if self.config.streaming_lists {
-            InitialList::Streaming
-        } else {
-            InitialList::Paged(InitialList::PAGE)
-        };
-        let options = WatchOptions {
-            namespace: namespace.cloned(),
-            labels,
-            fields,
-            initial,
-            ..WatchOptions::default()
+            namespace: options.namespace.clone(),
         };
         let status = WatchStatus::new();
         let number = self.watches.len();
         let excluded: BTreeSet<Name> = self.config.exclude_namespaces.clone();
-        let events = watch::<K>(self.client.clone(), options, status.clone());
+        let events = watch_by(self.client.clone(), reader, options, status.clone());
         let facts = events.filter_map(move |event| {
             let fact = fact(event, &read).filter(|fact| !fact.is_in(&excluded));
-            std::future::ready(fact.map(|fact| (number, fact)))
+            std::future::ready(fact)
         });
-        self.feed.push(facts.boxed());
+        // In their order, one after the other: only Argo Rollouts can borrow a template.
+        let facts = if kind == SourceKind::Workload(WorkloadKind::Rollout) {
+            let writer = Writer::new(self.client.clone()).with_limit(self.config.call_timeout);
+            facts.then(move |fact| lend(writer.clone(), fact)).boxed()
+        } else {
+            facts.boxed()
+        };
+        self.feed.push(facts.map(move |fact| (number, fact)).boxed());
         self.watches.push(Watch { source, status });
     }
 }
 
-fn fact<K: Watched>(event: Event<K>, read: &impl Fn(K) -> Option<Thing>) -> Option<Fact> {
+/// Reads the template of a workload that has none of its own. Where there is none it uses nothing; where it cannot be
+/// read, what is known of the workload stands.
+async fn lend(writer: Writer, fact: Fact) -> Fact {
+    let Fact::Is(Thing::Workload(mut lean), live) = fact else {
+        return fact;
+    };
+    let Some(lender) = lean.lender.clone() else {
+        return Fact::Is(Thing::Workload(lean), live);
+    };
+    match writer.lend(&mut lean).await {
+        Ok(()) | Err(WriteError::Gone) => Fact::Is(Thing::Workload(lean), live),
+        Err(error) => Fact::Undecodable(Undecodable {
+            namespace: lean.key.namespace.as_str().into(),
+            name: lean.key.name.as_str().into(),
+            resource_version: lean.resource_version,
+            deleted: false,
+            error: DecodeError::Lent(lender, error.to_string().into()),
+        }),
+    }
+}
+
+fn fact<K>(event: Event<K>, read: &impl Fn(K) -> Option<Thing>) -> Option<Fact> {
     match event {
         Event::Begin => Some(Fact::Begin),
         Event::Synced => Some(Fact::Synced),

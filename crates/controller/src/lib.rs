@@ -15,6 +15,7 @@ pub mod state;
 
 mod act;
 mod body;
+mod borrowed;
 mod clock;
 mod evict;
 mod feed;
@@ -23,6 +24,7 @@ mod leader;
 mod limit;
 mod reconcile;
 pub mod reloader;
+mod replace;
 mod report;
 mod run;
 mod scope;

@@ -11,6 +11,7 @@ use afresh_engine::sight::Sight;
 use afresh_k8s::client::RequestCounts;
 use afresh_k8s::event::Recorder;
 use afresh_k8s::lean::{LeanMount, LeanPod, LeanWorkload};
+use afresh_k8s::watch::FailureKind;
 use afresh_model::convention::Conventions;
 use afresh_model::name::WorkloadKey;
 use afresh_model::workload::{Observed, Reading};
@@ -19,6 +20,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use crate::act::{Actor, Done, act};
+use crate::borrowed::Borrowed;
 use crate::clock::Clock;
 use crate::feed::{Fact, Key, Thing, Watch};
 use crate::herald;
@@ -35,6 +37,7 @@ pub(crate) struct Controller {
     pub(crate) actions: FuturesUnordered<BoxFuture<'static, Done>>,
     pub(crate) watches: Vec<Watch>,
     pub(crate) namespaces: Namespaces,
+    pub(crate) borrowed: Borrowed,
     pub(crate) term: Term,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
@@ -57,6 +60,7 @@ impl Controller {
         match fact {
             Fact::Begin => {
                 self.engine.begin_list(&source);
+                self.borrowed.begin_list(&source);
                 if source.kind == SourceKind::Namespaces {
                     self.namespaces.begin();
                 }
@@ -85,6 +89,11 @@ impl Controller {
                     self.engine.keep(source.kind, &namespace, &name);
                 }
             }
+            Fact::Failed(failure) if failure.kind == FailureKind::Absent => tracing::info!(
+                kind = kind_word(source.kind),
+                "not served; it is looked for now and then: {}",
+                failure.message
+            ),
             Fact::Failed(failure) => tracing::warn!(
                 kind = kind_word(source.kind),
                 failure = failure.kind.word(),
@@ -105,6 +114,10 @@ impl Controller {
                 self.engine.apply_object(&key, object, problem, sight, now);
             }
             Thing::Workload(lean) => {
+                self.borrowed.note(&lean);
+                for LeanWorkload { key, observed, .. } in self.borrowed.renewed(&lean.key, &lean.observed) {
+                    self.workload(key, &observed, sight);
+                }
                 let LeanWorkload { key, observed, .. } = *lean;
                 self.workload(key, &observed, sight);
             }
@@ -148,7 +161,10 @@ impl Controller {
                 }
                 self.engine.delete_object(key, now);
             }
-            Key::Workload(key) => self.engine.delete_workload(key, now),
+            Key::Workload(key) => {
+                self.borrowed.forget(key);
+                self.engine.delete_workload(key, now);
+            }
             Key::Class(key) => self.engine.delete_class(key, now),
             Key::Mount(key) => self.engine.delete_mount(key, now),
             Key::Namespace(name) => {
@@ -254,6 +270,7 @@ const fn result_word(outcome: &Outcome, dry_run: bool) -> &'static str {
         Outcome::Failed { denied: true, .. } => "denied",
         Outcome::Failed { .. } => "failed",
         Outcome::Gone => "gone",
+        Outcome::Waits { .. } => "waits",
         Outcome::Abandoned => "abandoned",
         Outcome::Written(_) | Outcome::Touched { .. } if dry_run => "dry-run",
         Outcome::Eviction(Eviction::Refused { .. }) => "refused",

@@ -1,10 +1,11 @@
 //! What the controller answers to whoever asks: readiness, metrics, state.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use afresh_k8s::client::RequestCount;
 use afresh_k8s::event::EventCounts;
-use afresh_model::name::{ConfigKind, WorkloadKind};
+use afresh_model::name::ConfigKind;
 
 use crate::admin::{Answer, Question};
 use crate::feed::Watch;
@@ -107,13 +108,7 @@ impl Controller {
                 .get_or_create(&Kind { kind: kind.word() })
                 .set(number(count));
         }
-        for kind in WorkloadKind::ALL {
-            let count = index.workloads().filter(|(_, known)| known.key.kind == kind).count();
-            metrics
-                .workloads
-                .get_or_create(&Kind { kind: kind.word() })
-                .set(number(count));
-        }
+        self.count_workloads();
         self.watches.iter().for_each(|watch| self.refresh_watch(watch));
         for RequestCount {
             verb,
@@ -134,6 +129,26 @@ impl Controller {
                     .inner()
                     .store(count, Ordering::Relaxed);
             }
+        }
+    }
+
+    fn count_workloads(&self) {
+        let kinds: BTreeSet<_> = self
+            .watches
+            .iter()
+            .filter_map(|watch| watch.source.kind.workload())
+            .collect();
+        for kind in kinds {
+            let count = self
+                .engine
+                .index()
+                .workloads()
+                .filter(|(_, known)| known.key.kind == kind)
+                .count();
+            self.metrics
+                .workloads
+                .get_or_create(&Kind { kind: kind.word() })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 

@@ -24,6 +24,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::act::{Actor, Deadline, TOUCHING};
 use crate::admin::{self, Answer, Asked, Question};
+use crate::borrowed::Borrowed;
 use crate::clock::Clock;
 use crate::config::{Config, LeaderConfig};
 use crate::feed;
@@ -174,6 +175,7 @@ fn controller(
         actions: FuturesUnordered::new(),
         watches,
         namespaces,
+        borrowed: Borrowed::default(),
         term: Term::Trouble("the Lease has not been read yet".to_owned()),
         recorder,
         metrics: Metrics::new(env!("CARGO_PKG_VERSION")),

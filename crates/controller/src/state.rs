@@ -86,6 +86,7 @@ impl WatchState {
                 WatchPhase::Listing => "listing",
                 WatchPhase::Watching => "watching",
                 WatchPhase::Polling => "polling",
+                WatchPhase::Absent => "absent",
             },
             in_phase_seconds: in_phase.as_secs(),
             synced,
@@ -104,7 +105,7 @@ impl WatchState {
 }
 
 /// What a watch watches, in a word.
-pub(crate) const fn kind_word(kind: SourceKind) -> &'static str {
+pub(crate) fn kind_word(kind: SourceKind) -> &'static str {
     match kind {
         SourceKind::Config(kind) => kind.word(),
         SourceKind::Workload(kind) => kind.word(),

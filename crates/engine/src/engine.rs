@@ -210,6 +210,11 @@ pub enum Outcome {
     },
     /// A look at the pods, to evict one of them, ended.
     Eviction(Eviction),
+    /// Not yet: what must not run beside it runs.
+    Waits {
+        /// Until it is looked at again.
+        after: Duration,
+    },
     /// The workload is not there any more.
     Gone,
     /// It did not work and is to be tried again.

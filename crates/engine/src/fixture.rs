@@ -195,6 +195,7 @@ impl Build {
             replace: Replace::Template,
             paused: self.paused,
             owner: self.owner.as_deref().map(Into::into),
+            aside: None,
             rollout: self.rollout,
         };
         observed.read(self.kind, &self.conventions).workload.expect("opted in")

@@ -51,6 +51,17 @@ pub enum SourceKind {
     Namespaces,
 }
 
+impl SourceKind {
+    /// The kind of workload, if it watches workloads.
+    #[must_use]
+    pub const fn workload(self) -> Option<WorkloadKind> {
+        match self {
+            Self::Workload(kind) => Some(kind),
+            Self::Config(_) | Self::Classes | Self::Mounts | Self::Namespaces => None,
+        }
+    }
+}
+
 /// A workload in the index.
 #[derive(Debug, Clone)]
 pub struct Indexed {

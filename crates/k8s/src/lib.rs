@@ -11,6 +11,7 @@
 pub mod client;
 pub mod content;
 pub mod digest_key;
+mod discovery;
 pub mod event;
 pub mod lean;
 pub mod lease;

@@ -15,6 +15,7 @@
 //! - Lists are streamed (KEP-3157), so that no page is ever held; where the server refuses or stalls, paged.
 //! - A silent connection is given up after [`Timing::idle`]; opening and listing have deadlines.
 //! - A kind that may be listed and not watched is listed every [`Timing::poll`].
+//! - A kind that may be absent ([`Presence`]) and is, has no objects; it is looked for again.
 //! - What cannot be decoded is an event of its own and stops nothing.
 
 mod backoff;
@@ -29,10 +30,10 @@ use std::time::Duration;
 use futures::Stream;
 use kube::Client;
 
-pub use options::{InitialList, Timing, WatchOptions};
+pub use options::{InitialList, Presence, Timing, WatchOptions};
 pub use status::{WatchPhase, WatchSnapshot, WatchStatus};
 
-use crate::lean::{Undecodable, Watched};
+use crate::lean::{Of, Reader, Undecodable, Watched};
 use machine::Machine;
 
 /// What a watch tells.
@@ -91,6 +92,8 @@ pub enum FailureKind {
     NoStreaming,
     /// What came is not a watch, or not a list.
     Malformed,
+    /// The server does not serve the kind; told once, and it is looked for again.
+    Absent,
 }
 
 impl FailureKind {
@@ -107,6 +110,7 @@ impl FailureKind {
             Self::ShortLived => "short-lived",
             Self::NoStreaming => "no-streaming",
             Self::Malformed => "malformed",
+            Self::Absent => "absent",
         }
     }
 }
@@ -119,7 +123,17 @@ pub fn watch<K: Watched>(
     options: WatchOptions,
     status: WatchStatus,
 ) -> impl Stream<Item = Event<K>> + Send + use<K> {
-    futures::stream::unfold(Machine::new(client, options, status), |mut machine| async {
+    watch_by(client, Of::<K>::default(), options, status)
+}
+
+/// The same for a kind that is not known by its type.
+pub fn watch_by<R: Reader>(
+    client: Client,
+    reader: R,
+    options: WatchOptions,
+    status: WatchStatus,
+) -> impl Stream<Item = Event<R::Object>> + Send + use<R> {
+    futures::stream::unfold(Machine::new(client, reader, options, status), |mut machine| async {
         let event = machine.next().await;
         Some((event, machine))
     })

@@ -2,6 +2,8 @@
 
 mod config_map;
 mod error;
+pub mod job;
+mod workload;
 
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use afresh_engine::classes::Classes;
 use afresh_model::annotation;
 use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
-use afresh_model::name::{ConfigKey, ConfigKind, Name, WorkloadKey, WorkloadKind};
+use afresh_model::name::{ConfigKey, ConfigKind, Name};
 use afresh_model::object::ConfigObject;
 use afresh_model::policy::Problem;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -19,9 +21,10 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 pub use error::WriteError;
+pub use workload::{Trial, template_annotations};
 
 use crate::lean::{
-    DecodeError, LeanClass, LeanConfigMap, LeanMount, LeanPodMeta, LeanReplica, LeanSecret, LeanWorkload, Page, Watched,
+    DecodeError, LeanClass, LeanConfigMap, LeanMount, LeanPodMeta, LeanReplica, LeanSecret, Page, Watched,
 };
 use crate::request::{self, CallError, malformed, unbuildable};
 
@@ -48,57 +51,24 @@ const MAX_PAGES: usize = 200;
 pub struct Writer {
     client: Client,
     limit: Duration,
+    plurals: workload::Plurals,
 }
 
 impl Writer {
     /// A writer whose calls take at most [`LIMIT`].
     #[must_use]
-    pub const fn new(client: Client) -> Self {
-        Self { client, limit: LIMIT }
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            limit: LIMIT,
+            plurals: workload::Plurals::default(),
+        }
     }
 
     /// The same with another limit.
     #[must_use]
     pub fn with_limit(self, limit: Duration) -> Self {
         Self { limit, ..self }
-    }
-
-    /// Merges `body` into the workload that has this uid; the answer is the workload as it is then.
-    ///
-    /// A Pod is patched through `pods/status`, which takes annotations and needs no right to change pods.
-    ///
-    /// # Errors
-    /// See [`WriteError`]. [`WriteError::Gone`] also if there is another workload of the same name.
-    pub async fn patch_workload(
-        &self,
-        key: &WorkloadKey,
-        uid: &str,
-        mut body: Value,
-    ) -> Result<LeanWorkload, WriteError> {
-        demand_uid(&mut body, uid);
-        let subresource = if key.kind == WorkloadKind::Pod { "/status" } else { "" };
-        let path = format!("{}{subresource}", workload_path(key));
-        let answer = self.patch(&path, &body, JSON).await?;
-        decoded(LeanWorkload::decode(key.kind, text(&answer)?))
-    }
-
-    /// As [`Self::patch_workload`], but lists with a key are merged by it (a strategic merge patch), so that one variable
-    /// of one container can be set. Only built-in kinds can be patched so.
-    ///
-    /// # Errors
-    /// See [`Self::patch_workload`].
-    pub async fn merge_lists_of_workload(
-        &self,
-        key: &WorkloadKey,
-        uid: &str,
-        mut body: Value,
-    ) -> Result<LeanWorkload, WriteError> {
-        demand_uid(&mut body, uid);
-        let request = Request::patch(format!("{}?fieldManager={FIELD_MANAGER}", workload_path(key)))
-            .header(CONTENT_TYPE, STRATEGIC_MERGE_PATCH)
-            .header(ACCEPT, JSON);
-        let answer = self.call(request, body.to_string().into_bytes()).await?;
-        decoded(LeanWorkload::decode(key.kind, text(&answer)?))
     }
 
     /// Sets `afresh.dev/touched` of the pod that has this uid, so that the kubelet syncs it now.
@@ -195,15 +165,6 @@ impl Writer {
         Err(WriteError::Unreadable("the list does not end".into()))
     }
 
-    /// The workload as it is.
-    ///
-    /// # Errors
-    /// See [`WriteError`]; [`WriteError::Gone`] if there is none.
-    pub async fn get_workload(&self, key: &WorkloadKey) -> Result<LeanWorkload, WriteError> {
-        let answer = self.get(&workload_path(key)).await?;
-        decoded(LeanWorkload::decode(key.kind, text(&answer)?))
-    }
-
     /// A ConfigMap or Secret as it is, and what is wrong with its annotations.
     ///
     /// # Errors
@@ -264,7 +225,12 @@ impl Writer {
 
     /// Merges into the object at `path`.
     pub(crate) async fn patch(&self, path: &str, body: &Value, accept: &str) -> Result<Vec<u8>, WriteError> {
-        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
+        self.patch_at(path, body, accept, Trial::No).await
+    }
+
+    async fn patch_at(&self, path: &str, body: &Value, accept: &str, trial: Trial) -> Result<Vec<u8>, WriteError> {
+        let tried = if trial == Trial::Yes { "&dryRun=All" } else { "" };
+        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}{tried}"))
             .header(CONTENT_TYPE, MERGE_PATCH)
             .header(ACCEPT, accept);
         self.call(request, body.to_string().into_bytes()).await
@@ -283,16 +249,6 @@ impl Writer {
         let request = request.body(body).map_err(unbuildable)?;
         Ok(request::fetch(&self.client, request, self.limit).await?)
     }
-}
-
-fn workload_path(key: &WorkloadKey) -> String {
-    let (group, plural) = match key.kind {
-        WorkloadKind::Deployment => ("apis/apps/v1", "deployments"),
-        WorkloadKind::StatefulSet => ("apis/apps/v1", "statefulsets"),
-        WorkloadKind::DaemonSet => ("apis/apps/v1", "daemonsets"),
-        WorkloadKind::Pod => ("api/v1", "pods"),
-    };
-    format!("/{group}/namespaces/{}/{plural}/{}", key.namespace, key.name)
 }
 
 /// The uid in a patch makes the API server refuse it where the name now belongs to another object.

@@ -25,5 +25,13 @@ pub const CONFIG: &str = "afresh.dev/config";
 /// Written on pods: a new value makes the kubelet sync the pod now.
 pub const TOUCHED: &str = "afresh.dev/touched";
 
+/// Written on a Job made again: the uid of the one before it.
+pub const REPLACES: &str = "afresh.dev/replaces";
+
+/// Of Argo Rollouts, by Reloader's word: `restart` replaces the pods and leaves the template alone.
+pub const ROLLOUT_STRATEGY: &str = "reloader.stakater.com/rollout-strategy";
+/// Helm runs the Job itself, at a moment of a release.
+pub const HELM_HOOK: &str = "helm.sh/hook";
+
 /// Keys that Afresh writes itself; a change of these is never news.
-pub const WRITTEN: [&str; 3] = [APPLIED, CONFIG, TOUCHED];
+pub const WRITTEN: [&str; 4] = [APPLIED, CONFIG, TOUCHED, REPLACES];

@@ -20,8 +20,21 @@ pub struct Conventions {
     pub strategy: Option<Strategy>,
     /// Whether `wave.pusher.com/update-on-config-change` is honoured.
     pub wave: bool,
+    /// What becomes of Jobs and CronJobs.
+    pub jobs: Jobs,
     /// The kinds of config object that count. References to others say nothing.
     pub objects: BTreeSet<ConfigKind>,
+}
+
+/// What becomes of Jobs and CronJobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Jobs {
+    /// A Job is made again only where it says so itself (`afresh.dev/reload: roll`). A CronJob needs nothing: its next
+    /// run is fresh.
+    #[default]
+    Asked,
+    /// As Reloader has it: a Job is made again, and a CronJob has a Job made at once, as other workloads are rolled.
+    Always,
 }
 
 impl Conventions {
@@ -33,6 +46,7 @@ impl Conventions {
             reloader: None,
             strategy: None,
             wave: false,
+            jobs: Jobs::Asked,
             objects: ConfigKind::ALL.into(),
         }
     }

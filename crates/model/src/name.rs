@@ -1,10 +1,14 @@
 //! Validated names and the keys made of them.
 
+mod kind;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use thiserror::Error;
+
+pub use kind::{CustomKind, CustomKindError, WorkloadKind};
 
 /// Longest name the API server accepts: a DNS subdomain (RFC 1123).
 pub const MAX_NAME: usize = 253;
@@ -193,73 +197,6 @@ pub struct ConfigKey {
 impl fmt::Display for ConfigKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.kind.word(), self.namespace, self.name)
-    }
-}
-
-/// The kinds of workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum WorkloadKind {
-    /// apps/v1 Deployment.
-    Deployment,
-    /// apps/v1 StatefulSet.
-    StatefulSet,
-    /// apps/v1 DaemonSet.
-    DaemonSet,
-    /// core/v1 Pod that none of the above owns: it can be touched, never rolled.
-    Pod,
-}
-
-impl WorkloadKind {
-    /// All kinds, in the order they sort.
-    pub const ALL: [Self; 4] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Pod];
-
-    /// The API kind, as in `involvedObject.kind`.
-    #[must_use]
-    pub const fn api_kind(self) -> &'static str {
-        match self {
-            Self::Deployment => "Deployment",
-            Self::StatefulSet => "StatefulSet",
-            Self::DaemonSet => "DaemonSet",
-            Self::Pod => "Pod",
-        }
-    }
-
-    /// The API version of the kind.
-    #[must_use]
-    pub const fn api_version(self) -> &'static str {
-        match self {
-            Self::Pod => "v1",
-            _ => "apps/v1",
-        }
-    }
-
-    /// As users write it: `deployment`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Deployment => "deployment",
-            Self::StatefulSet => "statefulset",
-            Self::DaemonSet => "daemonset",
-            Self::Pod => "pod",
-        }
-    }
-
-    /// The kind a user means, with kubectl's plurals and short names, in any case.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        match word.to_ascii_lowercase().as_str() {
-            "deployment" | "deployments" | "deploy" => Some(Self::Deployment),
-            "statefulset" | "statefulsets" | "sts" => Some(Self::StatefulSet),
-            "daemonset" | "daemonsets" | "ds" => Some(Self::DaemonSet),
-            "pod" | "pods" | "po" => Some(Self::Pod),
-            _ => None,
-        }
-    }
-
-    /// Whether changing its pod template replaces its pods. A Pod has no template.
-    #[must_use]
-    pub const fn can_roll(self) -> bool {
-        !matches!(self, Self::Pod)
     }
 }
 

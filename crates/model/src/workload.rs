@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::annotation;
 use crate::annotation::Annotations;
-use crate::convention::Conventions;
+use crate::convention::{Conventions, Jobs};
 use crate::digest::TemplateHash;
 use crate::name::{ConfigKind, Name, WorkloadKind};
 use crate::pattern::Pattern;
@@ -84,6 +84,19 @@ impl Replace {
     }
 }
 
+/// Why a workload is never kept current as itself, whatever its annotations say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aside {
+    /// A Job that has ended: making it again would run it again.
+    Over,
+    /// It is being deleted.
+    Leaving,
+    /// A Job that a CronJob has made: the next one is fresh.
+    Scheduled,
+    /// A Job that Helm runs at a moment of a release (`helm.sh/hook`).
+    Hook,
+}
+
 /// The state of a workload's rollout, from its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rollout {
@@ -116,6 +129,8 @@ pub struct Observed {
     pub replace: Replace,
     /// `spec.paused`.
     pub paused: bool,
+    /// Why it is left alone whatever it says, if it is.
+    pub aside: Option<Aside>,
     /// The UID of the controller that owns it, where it is a Pod.
     pub owner: Option<Box<str>>,
     /// From `status`; a Pod is complete when it is ready.
@@ -141,12 +156,7 @@ impl Observed {
     #[must_use]
     pub fn read(&self, kind: WorkloadKind, conventions: &Conventions) -> Reading {
         let (policy, mut problems) = conventions.policy(kind, &self.annotations, &self.template.metadata.annotations);
-        let default = match kind {
-            WorkloadKind::Pod => Reload::Off,
-            _ => conventions.default,
-        };
-        let reload = policy.reload.unwrap_or(default);
-        let mode = self.mode(kind, reload).unwrap_or_else(|problem| {
+        let mode = self.mode(kind, &policy, conventions).unwrap_or_else(|problem| {
             problems.push(problem);
             Mode::of(Reload::Touch, false)
         });
@@ -263,7 +273,15 @@ impl Observed {
     }
 
     /// `None` leaves it alone; what cannot be evicted is only touched.
-    fn mode(&self, kind: WorkloadKind, reload: Reload) -> Result<Option<Mode>, Problem> {
+    fn mode(&self, kind: WorkloadKind, policy: &Policy, conventions: &Conventions) -> Result<Option<Mode>, Problem> {
+        let default = match kind {
+            WorkloadKind::Pod => Reload::Off,
+            _ => conventions.default,
+        };
+        let reload = policy.reload.unwrap_or(default);
+        if self.aside.is_some() || self.is_work(policy, reload, conventions.jobs) {
+            return Ok(None);
+        }
         let problem = |message: &str| Problem {
             key: annotation::RELOAD.into(),
             place: Place::Workload,
@@ -277,7 +295,19 @@ impl Observed {
             (Reload::Evict, _) if self.selector.is_empty() => Err(problem(
                 "evict: it has no label selector, so its pods cannot be found; nothing restarts them. Write auto or roll",
             )),
+            // Its pods are those of its Jobs: there is nothing to touch.
+            (Reload::Auto, _) if self.replace == Replace::Spawn => Ok(Some(Mode::Roll)),
             _ => Ok(Mode::of(reload, kind.can_roll())),
+        }
+    }
+
+    /// Whether it is a piece of work that is left to run on: what is half done begins anew only for those who ask, and
+    /// a CronJob's next run is fresh by itself.
+    fn is_work(&self, policy: &Policy, reload: Reload, jobs: Jobs) -> bool {
+        match (self.replace, jobs) {
+            (Replace::Recreate, Jobs::Asked) => policy.reload.is_none() || reload == Reload::Auto,
+            (Replace::Spawn, Jobs::Asked) => true,
+            _ => false,
         }
     }
 
@@ -291,7 +321,10 @@ impl Observed {
             message,
         };
         let record = Record::parse(text).map_err(|error| problem(error.to_string()))?;
-        Ok((record.uid == self.uid).then_some(record))
+        // A Job made again carries the record of the one before: there was no moment at which to write another.
+        let before = self.annotations.get(annotation::REPLACES);
+        let own = record.uid == self.uid || before.is_some_and(|before| **before == *record.uid);
+        Ok(own.then_some(record))
     }
 }
 

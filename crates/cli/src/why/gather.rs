@@ -12,7 +12,7 @@ use afresh_k8s::write::{WriteError, Writer};
 use afresh_model::annotation::TOUCHED;
 use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
-use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey, WorkloadKind};
+use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, CustomKind, Name, WorkloadKey, WorkloadKind};
 use afresh_model::time::UnixSeconds;
 use afresh_model::usage::Use;
 use afresh_model::workload::{Reading, Workload};
@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Objects that are read at once.
 const AT_ONCE: usize = 8;
 /// Owners whose pods are kept current through them, as the controller has it.
-const POD_OWNERS: [&str; 3] = ["ReplicaSet", "StatefulSet", "DaemonSet"];
+const POD_OWNERS: [&str; 4] = ["ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController"];
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -276,7 +276,7 @@ async fn born(writer: &Writer, namespace: &Name, workload: &Workload) -> Vec<Box
 ///
 /// # Errors
 /// If there is no such kind or the name cannot be one.
-pub(crate) fn target(words: &[String]) -> anyhow::Result<(WorkloadKind, Name)> {
+pub(crate) fn target(words: &[String], custom: &[&'static CustomKind]) -> anyhow::Result<(WorkloadKind, Name)> {
     let (word, name) = match words {
         [one] => one
             .split_once('/')
@@ -284,10 +284,13 @@ pub(crate) fn target(words: &[String]) -> anyhow::Result<(WorkloadKind, Name)> {
         [kind, name] if !name.contains('/') && !kind.contains('/') => (kind.as_str(), name.as_str()),
         _ => bail!("one workload at a time: write KIND/NAME or KIND NAME"),
     };
+    if let Some(kind) = custom.iter().find(|kind| kind.is_meant_by(word)) {
+        return Ok((WorkloadKind::Custom(kind), name.parse()?));
+    }
     let bare = word.split_once('.').map_or(word, |(kind, _)| kind);
     let kind = WorkloadKind::from_word(bare).ok_or_else(|| {
         let known = WorkloadKind::ALL.map(WorkloadKind::word).join(", ");
-        anyhow!("{word:?} is not a kind that Afresh keeps current: write one of {known}")
+        anyhow!("{word:?} is not a kind that Afresh keeps current: write one of {known}; for one of --workload give that flag here too")
     })?;
     Ok((kind, name.parse()?))
 }

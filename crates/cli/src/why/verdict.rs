@@ -3,13 +3,14 @@
 use afresh_engine::flap;
 use afresh_engine::plan::{Delta, Finding, News, Plan, Verdict as Planned};
 use afresh_model::annotation::RELOAD;
+use afresh_model::convention::Jobs;
 use afresh_model::digest::Digest;
 use afresh_model::name::WorkloadKind;
 use afresh_model::object::Lack;
-use afresh_model::policy::Place;
+use afresh_model::policy::{Place, Reload};
 use afresh_model::time::UnixSeconds;
 use afresh_model::usage::Mode;
-use afresh_model::workload::{Reading, Workload};
+use afresh_model::workload::{Aside as Standing, Reading, Workload};
 
 use super::explanation::{ObjectState, ObjectView, Origin, Verdict};
 use super::facts::{Aside, Facts};
@@ -40,6 +41,9 @@ pub(crate) fn left_alone(facts: &Facts, reading: &Reading, origin: Origin) -> De
         .problems
         .iter()
         .any(|problem| problem.key == RELOAD && problem.place != Place::Object);
+    if let Some(reason) = work(facts, reading) {
+        return Decision::new(Verdict::LeftAlone, format!("is left alone: {reason}"), Vec::new());
+    }
     let reason = match (&facts.aside, origin) {
         (Some(Aside::Over), _) => "its containers have ended and will not run again".to_owned(),
         (Some(Aside::Leaving), _) => "it is being deleted".to_owned(),
@@ -68,6 +72,29 @@ pub(crate) fn left_alone(facts: &Facts, reading: &Reading, origin: Origin) -> De
         (None, Origin::Template) => format!("the pod template says {RELOAD}: off"),
     };
     Decision::new(Verdict::LeftAlone, format!("is left alone: {reason}"), Vec::new())
+}
+
+/// Why a Job or a CronJob is left alone, whatever its annotations say.
+fn work(facts: &Facts, reading: &Reading) -> Option<String> {
+    let reason = match (facts.observed.aside, facts.key.kind) {
+        (Some(Standing::Over), _) => "it has ended, and would run again if it was made again",
+        (Some(Standing::Leaving), _) => "it is being deleted",
+        (Some(Standing::Scheduled), _) => "a CronJob has made it, and the next one is fresh",
+        (Some(Standing::Hook), _) => "Helm runs it, at its own time (helm.sh/hook)",
+        (None, WorkloadKind::CronJob) if facts.conventions.jobs == Jobs::Asked => {
+            "a CronJob needs nothing: its next run is fresh"
+        }
+        (None, WorkloadKind::Job)
+            if facts.conventions.jobs == Jobs::Asked && reading.policy.reload != Some(Reload::Off) =>
+        {
+            return Some(format!(
+                "a Job would begin its work anew, so it is made again only if it says {RELOAD}: roll, and the controller \
+                 is given --workloads with job in it"
+            ));
+        }
+        _ => return None,
+    };
+    Some(reason.to_owned())
 }
 
 /// What a plan comes to.

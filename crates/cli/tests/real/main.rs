@@ -12,6 +12,7 @@ mod disruption;
 mod evictions;
 mod in_pod;
 mod install;
+mod kinds;
 mod manifests;
 mod node;
 mod program;

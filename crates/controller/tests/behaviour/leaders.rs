@@ -205,7 +205,7 @@ async fn two_replicas_know_the_same_and_only_one_of_them_leads() {
             .collect()
     };
     assert_eq!(checksums(&first), checksums(&second));
-    assert_eq!(checksums(&first).len(), 6);
+    assert_eq!(checksums(&first).len(), 8);
     assert_eq!(
         (&first["engine"]["leading"], &second["engine"]["leading"]),
         (&json!(true), &json!(false))

@@ -289,6 +289,7 @@ impl Engine {
             }
             Outcome::Touched { touched, again } => self.touched(id, &run, touched, again, now),
             Outcome::Eviction(eviction) => self.looked_to_evict(id, &run, eviction, now),
+            Outcome::Waits { after } => self.agenda.at(id, now.mono.after(after), Why::BackOff),
             Outcome::Gone => {}
             Outcome::Failed { after, denied, message } => self.failed(id, &run, after, denied, &message, now),
             Outcome::Abandoned => self.agenda.changed(id, now.mono),

@@ -1,13 +1,11 @@
 //! One page of a list, object by object, so that one that cannot be read does not spoil the others.
 
-use std::marker::PhantomData;
-
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::decode::{self, Entries, EntrySink, null_is_default};
-use super::{Undecodable, Watched};
+use super::{DecodeError, Undecodable, Watched};
 
 /// One page of a list.
 #[derive(Debug)]
@@ -26,9 +24,20 @@ impl<K: Watched> Page<K> {
     /// # Errors
     /// If it is not a list. An item that cannot be decoded is in [`items`](Self::items), and no error.
     pub fn decode(json: &[u8]) -> Result<Self, serde_json::Error> {
+        Self::read(json, K::decode)
+    }
+}
+
+impl<K> Page<K> {
+    /// Reads a list, each object by `decode`.
+    pub(crate) fn read(
+        json: &[u8],
+        decode: impl Fn(&str) -> Result<K, DecodeError>,
+    ) -> Result<Self, serde_json::Error> {
         let mut sink = Sink {
             meta: ListMeta::default(),
             items: Vec::new(),
+            decode,
         };
         let mut deserializer = serde_json::Deserializer::from_slice(json);
         Entries(&mut sink).deserialize(&mut deserializer)?;
@@ -50,33 +59,34 @@ struct ListMeta {
     continue_token: Box<str>,
 }
 
-struct Sink<K> {
+struct Sink<K, D> {
     meta: ListMeta,
     items: Vec<Result<K, Undecodable>>,
+    decode: D,
 }
 
-impl<K: Watched> EntrySink for Sink<K> {
+impl<K, D: Fn(&str) -> Result<K, DecodeError>> EntrySink for Sink<K, D> {
     fn entry<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         match key {
             "metadata" => self.meta = map.next_value::<Option<ListMeta>>()?.unwrap_or_default(),
-            "items" => self.items = map.next_value_seed(Items(PhantomData))?,
+            "items" => self.items = map.next_value_seed(Items(&self.decode))?,
             _ => drop(map.next_value::<IgnoredAny>()?),
         }
         Ok(())
     }
 }
 
-struct Items<K>(PhantomData<K>);
+struct Items<'a, D>(&'a D);
 
-impl<'de, K: Watched> DeserializeSeed<'de> for Items<K> {
+impl<'de, K, D: Fn(&str) -> Result<K, DecodeError>> DeserializeSeed<'de> for Items<'_, D> {
     type Value = Vec<Result<K, Undecodable>>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<S: Deserializer<'de>>(self, deserializer: S) -> Result<Self::Value, S::Error> {
         deserializer.deserialize_option(self)
     }
 }
 
-impl<'de, K: Watched> Visitor<'de> for Items<K> {
+impl<'de, K, D: Fn(&str) -> Result<K, DecodeError>> Visitor<'de> for Items<'_, D> {
     type Value = Vec<Result<K, Undecodable>>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -91,14 +101,14 @@ impl<'de, K: Watched> Visitor<'de> for Items<K> {
         Ok(Vec::new())
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn visit_some<S: Deserializer<'de>>(self, deserializer: S) -> Result<Self::Value, S::Error> {
         deserializer.deserialize_seq(self)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
         while let Some(raw) = seq.next_element::<&RawValue>()? {
-            items.push(K::decode(raw.get()).map_err(|error| Undecodable::new(raw.get(), false, error)));
+            items.push((self.0)(raw.get()).map_err(|error| Undecodable::new(raw.get(), false, error)));
         }
         Ok(items)
     }

@@ -163,6 +163,7 @@ impl Watched for LeanPod {
             selector: Box::default(),
             replace: Replace::Template,
             paused: false,
+            aside: None,
             owner: wire.metadata.owner_references.0.as_ref().map(|owner| owner.uid.clone()),
             rollout: wire.status.rollout(),
         };
@@ -193,6 +194,7 @@ impl From<LeanPod> for LeanWorkload {
             generation: 0,
             replicas: None,
             resource_version: pod.resource_version,
+            lender: None,
         }
     }
 }

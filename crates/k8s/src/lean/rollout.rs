@@ -17,7 +17,7 @@ pub(super) struct Wanted {
     pub(super) partition: i64,
 }
 
-/// `status` of a Deployment, StatefulSet or DaemonSet; what is absent counts as zero.
+/// `status` of a Deployment, StatefulSet, DaemonSet, or of a kind that is like one; what is absent counts as zero.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Status {
@@ -62,6 +62,23 @@ impl Status {
     /// On how many nodes a DaemonSet's pods should be.
     pub(super) const fn desired(&self) -> i64 {
         self.desired_number_scheduled
+    }
+
+    /// Whether a Job is complete or has failed for good.
+    pub(super) fn has_ended(&self) -> bool {
+        let over = |condition: &Condition| {
+            &*condition.status == "True"
+                && matches!(
+                    &*condition.kind,
+                    "Complete" | "Failed" | "SuccessCriteriaMet" | "FailureTarget"
+                )
+        };
+        self.conditions.iter().any(over)
+    }
+
+    /// Whether the kind counts its pods as a Deployment does.
+    pub(super) const fn counts_replicas(&self) -> bool {
+        self.observed_generation > 0 && self.updated_replicas > 0
     }
 
     /// A Deployment's; a paused one counts as complete, because it will not move by itself.
@@ -114,5 +131,37 @@ impl Status {
                 && self.updated_number_scheduled == self.desired_number_scheduled
                 && self.number_available == self.desired_number_scheduled,
         )
+    }
+}
+
+/// `status` of an Argo Rollout.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ArgoStatus {
+    #[serde(deserialize_with = "null_is_default")]
+    phase: Box<str>,
+    /// A generation as a text; a hash in old versions.
+    #[serde(deserialize_with = "null_is_default")]
+    observed_generation: Box<str>,
+    restarted_at: Option<Box<str>>,
+}
+
+impl ArgoStatus {
+    /// By the words of `kubectl argo rollouts status`. A paused step counts as in progress: pods of two templates run.
+    pub(super) fn state(&self, wanted: Wanted, restart_at: Option<&str>) -> Rollout {
+        if wanted.paused {
+            return Rollout::Complete;
+        }
+        let behind = self
+            .observed_generation
+            .parse()
+            .is_ok_and(|seen: i64| seen < wanted.generation);
+        let restarting = restart_at.is_some() && self.restarted_at.as_deref() != restart_at;
+        match &*self.phase {
+            _ if behind || restarting => Rollout::InProgress,
+            "Degraded" => Rollout::Failed,
+            "Progressing" | "Paused" => Rollout::InProgress,
+            _ => Rollout::Complete,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Objects that cannot be read: they are named and counted, and the rest goes on.
 
-use afresh_model::name::NameError;
+use afresh_model::name::{Name, NameError};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -20,8 +20,14 @@ pub enum DecodeError {
     #[error("spec.selector: {0}")]
     Selector(Box<str>),
     /// A workload without a pod template.
-    #[error("spec.template is missing")]
-    NoTemplate,
+    #[error("{0} is missing")]
+    NoTemplate(Box<str>),
+    /// A Rollout that uses the template of something other than a Deployment.
+    #[error("spec.workloadRef names a {0:?}; only a Deployment is followed")]
+    Lender(Box<str>),
+    /// The Deployment whose template it uses could not be read.
+    #[error("its template is that of the Deployment {0}, which cannot be read: {1}")]
+    Lent(Name, Box<str>),
 }
 
 impl DecodeError {

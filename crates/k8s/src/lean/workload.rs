@@ -1,6 +1,6 @@
-//! Deployments, StatefulSets and DaemonSets: references, policy, rollout.
+//! Workloads: references, policy, rollout. Those of apps/v1 are read here in one pass, as there are most of them.
 
-use afresh_model::name::{WorkloadKey, WorkloadKind};
+use afresh_model::name::{Name, WorkloadKey, WorkloadKind};
 use afresh_model::template::{self, PodTemplate};
 use afresh_model::workload::{Observed, Replace, Rollout};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::meta::{Meta, flag, is_kept, names, revision};
 use super::rollout::{Status, Wanted};
 use super::selector::Selector;
 use super::undecodable::DecodeError;
-use super::{LeanPod, Watched};
+use super::{LeanPod, Watched, kinds};
 
 /// A workload with a pod template, read.
 #[derive(Debug, Clone)]
@@ -26,6 +26,9 @@ pub struct LeanWorkload {
     pub replicas: Option<u64>,
     /// `metadata.resourceVersion`, as it is sent back.
     pub resource_version: Box<str>,
+    /// The Deployment whose template it uses instead of one of its own (an Argo Rollout's `workloadRef`); until
+    /// [`Self::lend`] its template is empty.
+    pub lender: Option<Name>,
 }
 
 #[derive(Deserialize)]
@@ -78,9 +81,15 @@ impl LeanWorkload {
         if kind == WorkloadKind::Pod {
             return LeanPod::decode(json).map(Self::from);
         }
+        if !matches!(
+            kind,
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet | WorkloadKind::DaemonSet
+        ) {
+            return Self::decode_other(kind, json);
+        }
         let wire: Wire<'_> = serde_json::from_str(json).map_err(|error| DecodeError::json(&error))?;
         let (namespace, name) = names(&wire.metadata.namespace, &wire.metadata.name)?;
-        let template = wire.spec.template.ok_or(DecodeError::NoTemplate)?.get();
+        let template = wire.spec.template.ok_or_else(|| no_template(kind))?.get();
         let generation = wire.metadata.generation.unwrap_or(0);
         let observed = Observed {
             uid: wire.metadata.uid,
@@ -93,6 +102,7 @@ impl LeanWorkload {
             replace: Replace::Template,
             paused: wire.spec.paused,
             owner: None,
+            aside: None,
             rollout: rollout(kind, &wire.spec, generation, &wire.status),
         };
         Ok(Self {
@@ -101,8 +111,66 @@ impl LeanWorkload {
             generation,
             replicas: replicas(kind, &wire.spec, &wire.status),
             resource_version: wire.metadata.resource_version,
+            lender: None,
         })
     }
+
+    fn decode_other(kind: WorkloadKind, json: &str) -> Result<Self, DecodeError> {
+        let wire: kinds::Wire<'_> = serde_json::from_str(json).map_err(|error| DecodeError::json(&error))?;
+        let parts = wire.parts(kind, json)?;
+        let meta = wire.metadata;
+        let (namespace, name) = names(&meta.namespace, &meta.name)?;
+        let template = parts.template.ok_or_else(|| no_template(kind))?;
+        let observed = Observed {
+            uid: meta.uid,
+            annotations: meta.annotations.0,
+            template: read_template(template)?,
+            template_hash: template::hash(template).map_err(|error| DecodeError::json(&error))?,
+            created: meta.creation_timestamp,
+            revision: revision(&meta.resource_version),
+            selector: parts.selector,
+            replace: parts.replace,
+            aside: parts.aside,
+            paused: false,
+            owner: None,
+            rollout: parts.rollout,
+        };
+        Ok(Self {
+            key: WorkloadKey { kind, namespace, name },
+            observed,
+            generation: meta.generation.unwrap_or(0),
+            replicas: parts.replicas,
+            resource_version: meta.resource_version,
+            lender: parts.lender,
+        })
+    }
+
+    /// The Deployment whose template it uses, if it has none of its own.
+    #[must_use]
+    pub fn lender(&self) -> Option<WorkloadKey> {
+        let name = self.lender.clone()?;
+        Some(WorkloadKey {
+            kind: WorkloadKind::Deployment,
+            namespace: self.key.namespace.clone(),
+            name,
+        })
+    }
+
+    /// Takes over the template of that Deployment, and its selector where it has none itself.
+    pub fn lend(&mut self, lender: &Observed) {
+        let own = &mut self.observed;
+        own.template = lender.template.clone();
+        own.template_hash = lender.template_hash;
+        // A change of the one or of the other is a change of this workload.
+        own.revision = own.revision.max(lender.revision);
+        if own.selector.is_empty() {
+            own.selector.clone_from(&lender.selector);
+        }
+    }
+}
+
+fn no_template(kind: WorkloadKind) -> DecodeError {
+    DecodeError::NoTemplate(kind.template_path().join(".").into())
 }
 
 fn read_template(json: &str) -> Result<PodTemplate, DecodeError> {
@@ -116,7 +184,7 @@ fn replicas(kind: WorkloadKind, spec: &Spec<'_>, status: &Status) -> Option<u64>
         WorkloadKind::DaemonSet => Some(status.desired()),
         // The API server fills in 1 where nothing is said.
         WorkloadKind::Deployment | WorkloadKind::StatefulSet => Some(spec.replicas.unwrap_or(1)),
-        WorkloadKind::Pod => None,
+        _ => None,
     };
     replicas.map(|replicas| u64::try_from(replicas).unwrap_or(0))
 }
@@ -134,7 +202,7 @@ fn rollout(kind: WorkloadKind, spec: &Spec<'_>, generation: i64, status: &Status
         WorkloadKind::Deployment => status.deployment(wanted),
         WorkloadKind::StatefulSet => status.stateful_set(wanted),
         WorkloadKind::DaemonSet => status.daemon_set(wanted),
-        WorkloadKind::Pod => Rollout::Complete,
+        _ => Rollout::Complete,
     }
 }
 

@@ -8,21 +8,22 @@ use tokio::time::Instant;
 
 use super::backoff::{Backoff, spread};
 use super::lines::Lines;
-use super::options::{InitialList, WatchOptions};
+use super::options::{InitialList, Presence, WatchOptions};
 use super::wire::{self, Line};
 use super::{Event, FailureKind, WatchFailure, WatchStatus};
-use crate::lean::{Page, Undecodable, Watched};
+use crate::lean::{Page, Reader, Undecodable};
 use crate::request::{self, CallError, Refusal, malformed, unbuildable};
 
 /// Broken streamed lists in a row after which pages are tried: something between us and the server may not stream.
 const BROKEN_STREAMS: u32 = 2;
 
-pub(super) struct Machine<K> {
+pub(super) struct Machine<R: Reader> {
     client: Client,
+    reader: R,
     options: WatchOptions,
     status: WatchStatus,
     backoff: Backoff,
-    phase: Phase<K>,
+    phase: Phase<R::Object>,
     /// Where the next watch begins.
     resource_version: String,
     /// How the next list is fetched; once paged it stays paged.
@@ -30,12 +31,15 @@ pub(super) struct Machine<K> {
     broken_streams: u32,
     /// The last attempt to watch was forbidden, and that was told.
     polling: bool,
+    absence: Absence,
     not_before: Option<Instant>,
 }
 
 enum Phase<K> {
     /// Nothing is known: list.
     Start,
+    /// The server does not serve the kind: that is told as a list without objects.
+    Empty(Empty),
     /// Pages are being fetched and handed out.
     Pages(Pages<K>),
     /// The list is streaming in.
@@ -44,6 +48,18 @@ enum Phase<K> {
     Resume,
     /// Changes are streaming in.
     Watching(Live),
+}
+
+/// What is to be told next of a kind that is not served.
+enum Empty {
+    Synced(CallError),
+    Why(CallError),
+}
+
+/// For how long, and how often, a kind that may be absent was looked for in vain.
+struct Absence {
+    backoff: Backoff,
+    told: bool,
 }
 
 struct Pages<K> {
@@ -68,11 +84,16 @@ enum End {
     Failed(CallError),
 }
 
-impl<K: Watched> Machine<K> {
-    pub(super) fn new(client: Client, options: WatchOptions, status: WatchStatus) -> Self {
+impl<R: Reader> Machine<R> {
+    pub(super) fn new(client: Client, reader: R, options: WatchOptions, status: WatchStatus) -> Self {
         let backoff = Backoff::new(options.timing.first_delay, options.timing.last_delay);
+        let absence = Absence {
+            backoff: Backoff::new(options.timing.first_delay, options.timing.absent),
+            told: false,
+        };
         Self {
             client,
+            reader,
             initial: options.initial,
             options,
             status,
@@ -81,17 +102,19 @@ impl<K: Watched> Machine<K> {
             resource_version: String::new(),
             broken_streams: 0,
             polling: false,
+            absence,
             not_before: None,
         }
     }
 
-    pub(super) async fn next(&mut self) -> Event<K> {
+    pub(super) async fn next(&mut self) -> Event<R::Object> {
         loop {
             if let Some(moment) = self.not_before.take() {
                 tokio::time::sleep_until(moment).await;
             }
             let event = match &mut self.phase {
                 Phase::Start => self.start().await,
+                Phase::Empty(_) => self.empty_step(),
                 Phase::Pages(_) => self.page_step().await,
                 Phase::Initial(_) => self.initial_step().await,
                 Phase::Resume => self.resume().await,
@@ -103,7 +126,10 @@ impl<K: Watched> Machine<K> {
         }
     }
 
-    async fn start(&mut self) -> Option<Event<K>> {
+    async fn start(&mut self) -> Option<Event<R::Object>> {
+        if let Err(error) = self.discover().await {
+            return self.failed_to_list(&error);
+        }
         match self.initial {
             InitialList::Streaming => match self.open(true).await {
                 Ok(live) => {
@@ -116,30 +142,113 @@ impl<K: Watched> Machine<K> {
                     self.initial = InitialList::Paged(InitialList::PAGE);
                     Some(self.failed(&error))
                 }
-                Err(error) => Some(self.failed(&error)),
+                Err(error) => self.failed_to_list(&error),
             },
             InitialList::Paged(size) => match self.fetch_page(size, "").await {
                 Ok(pages) => {
                     self.phase = Phase::Pages(pages);
                     Some(self.begin())
                 }
-                Err(error) => Some(self.failed(&error)),
+                Err(error) => self.failed_to_list(&error),
             },
         }
     }
 
-    fn begin(&self) -> Event<K> {
+    /// Asks for the name of the collection, if only the server knows it.
+    async fn discover(&mut self) -> Result<(), CallError> {
+        let Some(path) = self.reader.discovery() else {
+            return Ok(());
+        };
+        let request = http::Request::get(path).body(Vec::new()).map_err(unbuildable)?;
+        let answer = request::fetch(&self.client, request, self.options.timing.answer).await?;
+        self.reader.discovered(&answer).map_err(|unserved| {
+            CallError::Refused(Refusal {
+                code: NOT_FOUND,
+                reason: "NotFound".into(),
+                message: unserved.to_string().into(),
+                retry_after: None,
+            })
+        })
+    }
+
+    fn begin(&mut self) -> Event<R::Object> {
+        self.absence.told = false;
+        self.absence.backoff.reset();
         self.status.begun();
         Event::Begin
     }
 
-    fn page_from_now_on(&mut self, error: &CallError) -> Event<K> {
+    fn failed_to_list(&mut self, error: &CallError) -> Option<Event<R::Object>> {
+        if self.is_absent(error) {
+            self.absent(error)
+        } else {
+            Some(self.failed(error))
+        }
+    }
+
+    /// Whether an error says that there are no such objects, for now. One that comes before the first list and may
+    /// concern this kind alone (no rights, an API server of its own that is away) must not keep all others waiting.
+    fn is_absent(&self, error: &CallError) -> bool {
+        let CallError::Refused(refusal) = error else {
+            return false;
+        };
+        self.options.presence == Presence::Optional
+            && (refusal.code == NOT_FOUND
+                || matches!(refusal.code, 403 | 503) && (self.absence.told || !self.status.is_synced()))
+    }
+
+    /// Told once, as a list without objects; then the kind is looked for now and then, in silence.
+    fn absent(&mut self, error: &CallError) -> Option<Event<R::Object>> {
+        self.phase = Phase::Start;
+        self.backoff.reset();
+        if std::mem::replace(&mut self.absence.told, true) {
+            self.look_again();
+            return None;
+        }
+        self.phase = Phase::Empty(Empty::Synced(error.clone()));
+        Some(Event::Begin)
+    }
+
+    fn empty_step(&mut self) -> Option<Event<R::Object>> {
+        match std::mem::replace(&mut self.phase, Phase::Start) {
+            Phase::Empty(Empty::Synced(error)) => {
+                self.status.absent();
+                self.phase = Phase::Empty(Empty::Why(error));
+                Some(Event::Synced)
+            }
+            Phase::Empty(Empty::Why(error)) => {
+                let kind = match kind_of(&error) {
+                    FailureKind::Refused => FailureKind::Absent,
+                    other => other,
+                };
+                Some(Event::Failed(WatchFailure {
+                    kind,
+                    message: error.to_string().into(),
+                    streak: 0,
+                    retry_in: self.look_again(),
+                }))
+            }
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
+    fn look_again(&mut self) -> Duration {
+        self.status.absent();
+        let delay = self.absence.backoff.next();
+        self.pause(delay);
+        delay
+    }
+
+    fn page_from_now_on(&mut self, error: &CallError) -> Event<R::Object> {
         self.initial = InitialList::Paged(InitialList::PAGE);
         self.phase = Phase::Start;
         self.report(FailureKind::NoStreaming, error, Duration::ZERO)
     }
 
-    async fn page_step(&mut self) -> Option<Event<K>> {
+    async fn page_step(&mut self) -> Option<Event<R::Object>> {
         let Phase::Pages(pages) = &mut self.phase else {
             return None;
         };
@@ -163,20 +272,20 @@ impl<K: Watched> Machine<K> {
                 None
             }
             // Anything but an expired token leaves the token good: the same page is asked for again.
-            Err(error) => Some(self.failed(&error)),
+            Err(error) => self.failed_to_list(&error),
         }
     }
 
-    async fn fetch_page(&mut self, size: u32, token: &str) -> Result<Pages<K>, CallError> {
-        let path = Request::new(K::path(self.options.namespace.as_ref()));
+    async fn fetch_page(&mut self, size: u32, token: &str) -> Result<Pages<R::Object>, CallError> {
+        let path = Request::new(self.reader.path(self.options.namespace.as_ref()));
         let params = self.options.list_params(size, token);
-        let request = if K::METADATA_ONLY {
+        let request = if R::METADATA_ONLY {
             path.list_metadata(&params)
         } else {
             path.list(&params)
         };
         let answer = request::fetch(&self.client, request.map_err(unbuildable)?, self.options.timing.answer).await?;
-        let page = Page::<K>::decode(&answer).map_err(|error| malformed(place(&error)))?;
+        let page = Page::read(&answer, |json| self.reader.decode(json)).map_err(|error| malformed(place(&error)))?;
         if page.continue_token.is_empty() && page.resource_version.is_empty() {
             return Err(malformed("a list has no resourceVersion"));
         }
@@ -188,7 +297,7 @@ impl<K: Watched> Machine<K> {
         })
     }
 
-    fn listed(&self, item: Result<K, Undecodable>) -> Event<K> {
+    fn listed(&self, item: Result<R::Object, Undecodable>) -> Event<R::Object> {
         self.status.listed();
         match item {
             Ok(object) => Event::Listed(object),
@@ -196,18 +305,18 @@ impl<K: Watched> Machine<K> {
         }
     }
 
-    fn undecodable(&self, undecodable: Undecodable) -> Event<K> {
+    fn undecodable(&self, undecodable: Undecodable) -> Event<R::Object> {
         self.status.undecodable();
         Event::Undecodable(undecodable)
     }
 
     // `&mut`, because a body is not `Sync` and the stream must be `Send`.
     async fn open(&mut self, initial: bool) -> Result<Live, CallError> {
-        let path = Request::new(K::path(self.options.namespace.as_ref()));
+        let path = Request::new(self.reader.path(self.options.namespace.as_ref()));
         let params = self.options.watch_params(initial, self.lifetime());
         // Without a resource version the list is consistent: never older than what was seen before.
         let from = if initial { "" } else { &self.resource_version };
-        let request = if K::METADATA_ONLY {
+        let request = if R::METADATA_ONLY {
             path.watch_metadata(&params, from)
         } else {
             path.watch(&params, from)
@@ -230,13 +339,13 @@ impl<K: Watched> Machine<K> {
         full.mul_f64(0.6) + spread(full.mul_f64(0.4))
     }
 
-    async fn initial_step(&mut self) -> Option<Event<K>> {
+    async fn initial_step(&mut self) -> Option<Event<R::Object>> {
         let Phase::Initial(live) = &mut self.phase else {
             return None;
         };
         let silence = self.options.timing.answer;
         let line = match tokio::time::timeout(silence, live.lines.next()).await {
-            Ok(Ok(Some(line))) => wire::parse::<K>(&line),
+            Ok(Ok(Some(line))) => wire::parse(&self.reader, &line),
             Ok(Ok(None)) => Err(malformed("the watch ended before the list was complete")),
             Ok(Err(error)) => Err(error),
             // A server that ignores the request for initial events sends them, and then nothing.
@@ -258,7 +367,7 @@ impl<K: Watched> Machine<K> {
         }
     }
 
-    fn initial_done(&mut self, resource_version: &str) -> Option<Event<K>> {
+    fn initial_done(&mut self, resource_version: &str) -> Option<Event<R::Object>> {
         let Phase::Initial(live) = std::mem::replace(&mut self.phase, Phase::Start) else {
             return None;
         };
@@ -274,7 +383,7 @@ impl<K: Watched> Machine<K> {
         Some(Event::Synced)
     }
 
-    fn initial_failed(&mut self, error: &CallError) -> Event<K> {
+    fn initial_failed(&mut self, error: &CallError) -> Event<R::Object> {
         self.broken_streams += 1;
         if self.broken_streams >= BROKEN_STREAMS {
             self.initial = InitialList::Paged(InitialList::PAGE);
@@ -283,7 +392,7 @@ impl<K: Watched> Machine<K> {
         self.failed(error)
     }
 
-    async fn resume(&mut self) -> Option<Event<K>> {
+    async fn resume(&mut self) -> Option<Event<R::Object>> {
         match self.open(false).await {
             Ok(live) => {
                 self.polling = false;
@@ -292,12 +401,12 @@ impl<K: Watched> Machine<K> {
                 None
             }
             Err(error) if is_denied(&error) => self.list_again_later(&error),
-            Err(error) => Some(self.failed(&error)),
+            Err(error) => self.failed_to_list(&error),
         }
     }
 
     /// It may be listed and not watched, as with the rights that Reloader asks for: told once, then listed now and then.
-    fn list_again_later(&mut self, error: &CallError) -> Option<Event<K>> {
+    fn list_again_later(&mut self, error: &CallError) -> Option<Event<R::Object>> {
         self.phase = Phase::Start;
         self.backoff.reset();
         let wait = self.options.timing.poll;
@@ -308,12 +417,12 @@ impl<K: Watched> Machine<K> {
         event
     }
 
-    async fn watching_step(&mut self) -> Option<Event<K>> {
+    async fn watching_step(&mut self) -> Option<Event<R::Object>> {
         let Phase::Watching(live) = &mut self.phase else {
             return None;
         };
         let line = match tokio::time::timeout(self.options.timing.idle, live.lines.next()).await {
-            Ok(Ok(Some(line))) => wire::parse::<K>(&line),
+            Ok(Ok(Some(line))) => wire::parse(&self.reader, &line),
             Ok(Ok(None)) | Err(_) => return self.ended(End::Quiet),
             Ok(Err(error)) => Err(error),
         };
@@ -331,12 +440,17 @@ impl<K: Watched> Machine<K> {
         }
     }
 
-    fn change(&mut self, object: K, objects: i8, event: fn(K) -> Event<K>) -> Option<Event<K>> {
-        if object.resource_version().is_empty() {
+    fn change(
+        &mut self,
+        object: R::Object,
+        objects: i8,
+        event: fn(R::Object) -> Event<R::Object>,
+    ) -> Option<Event<R::Object>> {
+        if R::resource_version(&object).is_empty() {
             self.phase = Phase::Start;
             return Some(self.failed(&malformed("an object in the watch has no resourceVersion")));
         }
-        self.moved(object.resource_version());
+        self.moved(R::resource_version(&object));
         self.status.changed(objects);
         Some(event(object))
     }
@@ -354,7 +468,7 @@ impl<K: Watched> Machine<K> {
         }
     }
 
-    fn bookmark(&mut self, resource_version: &str) -> Option<Event<K>> {
+    fn bookmark(&mut self, resource_version: &str) -> Option<Event<R::Object>> {
         let (now, next) = (number(&self.resource_version), number(resource_version));
         if now.zip(next).is_some_and(|(now, next)| next < now) {
             // etcd was restored from a backup: a watch from the future would be silent until history catches up.
@@ -373,7 +487,7 @@ impl<K: Watched> Machine<K> {
     }
 
     /// The open watch is over; where it was sound, the next one is opened at once.
-    fn ended(&mut self, end: End) -> Option<Event<K>> {
+    fn ended(&mut self, end: End) -> Option<Event<R::Object>> {
         let Phase::Watching(live) = std::mem::replace(&mut self.phase, Phase::Resume) else {
             return None;
         };
@@ -409,7 +523,7 @@ impl<K: Watched> Machine<K> {
     }
 
     /// A request failed: wait, and where the server has forgotten us, list again.
-    fn failed(&mut self, error: &CallError) -> Event<K> {
+    fn failed(&mut self, error: &CallError) -> Event<R::Object> {
         let kind = kind_of(error);
         let delay = if kind == FailureKind::Expired {
             self.phase = Phase::Start;
@@ -427,7 +541,7 @@ impl<K: Watched> Machine<K> {
         self.report(kind, error, delay)
     }
 
-    fn report(&mut self, kind: FailureKind, error: &CallError, delay: Duration) -> Event<K> {
+    fn report(&mut self, kind: FailureKind, error: &CallError, delay: Duration) -> Event<R::Object> {
         self.pause(delay);
         let failure = WatchFailure {
             kind,
@@ -443,6 +557,9 @@ impl<K: Watched> Machine<K> {
         self.not_before = (!delay.is_zero()).then(|| Instant::now() + delay);
     }
 }
+
+/// The server does not know the path: the kind is not served.
+const NOT_FOUND: u16 = 404;
 
 /// HTTP 410 Gone: the resource version, or the token of a page, is too old.
 const EXPIRED: u16 = 410;

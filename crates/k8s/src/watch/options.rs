@@ -16,8 +16,21 @@ pub struct WatchOptions {
     pub fields: Option<String>,
     /// How the first objects are fetched.
     pub initial: InitialList,
+    /// Whether the server may be without the kind.
+    pub presence: Presence,
     /// The deadlines and delays.
     pub timing: Timing,
+}
+
+/// Whether the server may be without the kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// It is always there: an error is trouble, and nothing is known until it passes.
+    #[default]
+    Certain,
+    /// It may come and go, as a CustomResourceDefinition does: where it is not served there are no objects, and it is
+    /// looked for now and then ([`Timing::absent`]).
+    Optional,
 }
 
 /// How the first objects are fetched.
@@ -52,6 +65,8 @@ pub struct Timing {
     pub poll: Duration,
     /// Two watches are opened at least this far apart, even where the first one was sound.
     pub spacing: Duration,
+    /// The longest time between two looks for a kind that is not served; the first ones come sooner.
+    pub absent: Duration,
     /// The first delay after a failure; it doubles each time.
     pub first_delay: Duration,
     /// The longest delay.
@@ -67,6 +82,7 @@ impl Default for Timing {
             sound: Duration::from_secs(5),
             poll: Duration::from_secs(30),
             spacing: Duration::from_millis(200),
+            absent: Duration::from_secs(60),
             first_delay: Duration::from_millis(250),
             last_delay: Duration::from_secs(15),
         }

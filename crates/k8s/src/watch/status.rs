@@ -22,6 +22,8 @@ pub enum WatchPhase {
     Watching,
     /// Listed, and to be listed again: watching is forbidden.
     Polling,
+    /// The server does not serve the kind.
+    Absent,
 }
 
 /// A watch at one moment.
@@ -142,6 +144,16 @@ impl WatchStatus {
 
     pub(super) fn polling(&self) {
         self.lock().enter(WatchPhase::Polling);
+    }
+
+    /// There are no objects, which is as good as a list.
+    pub(super) fn absent(&self) {
+        let mut state = self.lock();
+        state.enter(WatchPhase::Absent);
+        state.heard = Some(Instant::now());
+        state.snapshot.objects = 0;
+        state.snapshot.synced = true;
+        state.snapshot.streak = 0;
     }
 
     pub(super) fn restarted(&self) {

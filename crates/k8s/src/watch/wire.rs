@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::lean::{BookmarkMeta, Undecodable, Watched};
+use crate::lean::{BookmarkMeta, Reader, Undecodable};
 use crate::request::{CallError, Refusal, malformed};
 
 /// What a line says.
@@ -41,7 +41,7 @@ fn usual(line: &[u8]) -> Option<(&str, &str)> {
 }
 
 /// The usual line with an object that can be decoded; anything else is for those who look closer.
-fn quick<K: Watched>(line: &[u8]) -> Option<Line<K>> {
+fn quick<R: Reader>(reader: &R, line: &[u8]) -> Option<Line<R::Object>> {
     let (kind, object) = usual(line)?;
     let line = match kind {
         "ADDED" => Line::Added,
@@ -49,7 +49,7 @@ fn quick<K: Watched>(line: &[u8]) -> Option<Line<K>> {
         "DELETED" => Line::Deleted,
         _ => return None,
     };
-    K::decode(object).ok().map(line)
+    reader.decode(object).ok().map(line)
 }
 
 /// Reads a line.
@@ -57,8 +57,8 @@ fn quick<K: Watched>(line: &[u8]) -> Option<Line<K>> {
 /// # Errors
 /// If it is no event of a watch: the stream cannot be trusted any more. The error quotes nothing of the line, which
 /// may hold a Secret.
-pub(super) fn parse<K: Watched>(line: &[u8]) -> Result<Line<K>, CallError> {
-    if let Some(line) = quick(line) {
+pub(super) fn parse<R: Reader>(reader: &R, line: &[u8]) -> Result<Line<R::Object>, CallError> {
+    if let Some(line) = quick(reader, line) {
         return Ok(line);
     }
     let Ok(wire) = serde_json::from_slice::<Wire<'_>>(line) else {
@@ -69,7 +69,10 @@ pub(super) fn parse<K: Watched>(line: &[u8]) -> Result<Line<K>, CallError> {
         };
     };
     let json = wire.object.get();
-    let decode = |deleted| K::decode(json).map_err(|error| Line::Undecodable(Undecodable::new(json, deleted, error)));
+    let decode = |deleted| {
+        let object = reader.decode(json);
+        object.map_err(|error| Line::Undecodable(Undecodable::new(json, deleted, error)))
+    };
     let line = match &*wire.kind {
         "ADDED" => decode(false).map(Line::Added),
         "MODIFIED" => decode(false).map(Line::Modified),
@@ -94,12 +97,12 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::lean::LeanConfigMap;
+    use crate::lean::{LeanConfigMap, Of};
 
     const OBJECT: &str = r#"{"metadata":{"namespace":"prod","name":"web","resourceVersion":"7"},"data":{"a":"}"}}"#;
 
     fn name(line: &str) -> String {
-        match parse::<LeanConfigMap>(line.as_bytes()) {
+        match parse(&Of::<LeanConfigMap>::default(), line.as_bytes()) {
             Ok(Line::Added(object)) => format!("added {}", object.key().name),
             Ok(Line::Modified(object)) => format!("modified {}", object.key().name),
             Ok(Line::Deleted(object)) => format!("deleted {}", object.key().name),
@@ -125,6 +128,9 @@ mod tests {
     #[case(r#"{"type":"OTHER","object":{}}"#.to_owned(), false, "no event")]
     fn a_line_says_the_same_however_it_is_written(#[case] line: String, #[case] is_quick: bool, #[case] says: &str) {
         assert_eq!(name(&line), says);
-        assert_eq!(quick::<LeanConfigMap>(line.as_bytes()).is_some(), is_quick);
+        assert_eq!(
+            quick(&Of::<LeanConfigMap>::default(), line.as_bytes()).is_some(),
+            is_quick
+        );
     }
 }

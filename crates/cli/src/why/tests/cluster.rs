@@ -55,7 +55,7 @@ fn cluster() -> Sandbox {
 }
 
 async fn ask(sandbox: &Sandbox, what: &str) -> anyhow::Result<Explanation> {
-    let (kind, name) = target(&[what.to_owned()])?;
+    let (kind, name) = target(&[what.to_owned()], &[])?;
     let question = Question {
         key: WorkloadKey {
             kind,

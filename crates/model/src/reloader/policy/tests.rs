@@ -46,6 +46,7 @@ fn read(conventions: &Conventions, workload: Pairs<'_>, template: Pairs<'_>) -> 
         selector: "app=web".into(),
         replace: Replace::Template,
         owner: None,
+        aside: None,
         paused: false,
         rollout: Rollout::Complete,
     };
