@@ -29,8 +29,13 @@ async fn load(world: &World<'_>) -> Result<()> {
     let load = || async {
         let mut image = Image::new(IMAGE)
             .busybox()
-            .program("/bin/afresh", env!("CARGO_BIN_EXE_afresh"))
-            .tree(LIBRARIES, host::application_libraries());
+            .program("/bin/afresh", env!("CARGO_BIN_EXE_afresh"));
+        // Each with the libraries that it needs itself.
+        for library in fs::read_dir(host::application_libraries()).context("run cargo xtask setup")? {
+            let library = library?;
+            let target = Path::new(LIBRARIES).join(library.file_name());
+            image = image.program(target, library.path());
+        }
         for program in ["nginx", "haproxy", "prometheus-blackbox-exporter"] {
             let source = host::application(program).with_context(|| format!("{program}: run cargo xtask setup"))?;
             image = image.program(format!("/bin/{program}"), source);
