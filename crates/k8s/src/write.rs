@@ -48,13 +48,24 @@ const MAX_PAGES: usize = 200;
 pub struct Writer {
     client: Client,
     limit: Duration,
+    manager: &'static str,
 }
 
 impl Writer {
     /// A writer whose calls take at most [`LIMIT`].
     #[must_use]
     pub const fn new(client: Client) -> Self {
-        Self { client, limit: LIMIT }
+        Self {
+            client,
+            limit: LIMIT,
+            manager: FIELD_MANAGER,
+        }
+    }
+
+    /// The same with another field manager than [`FIELD_MANAGER`].
+    #[must_use]
+    pub fn with_manager(self, manager: &'static str) -> Self {
+        Self { manager, ..self }
     }
 
     /// The same with another limit.
@@ -94,7 +105,7 @@ impl Writer {
         mut body: Value,
     ) -> Result<LeanWorkload, WriteError> {
         demand_uid(&mut body, uid);
-        let request = Request::patch(format!("{}?fieldManager={FIELD_MANAGER}", workload_path(key)))
+        let request = Request::patch(format!("{}?fieldManager={}", workload_path(key), self.manager))
             .header(CONTENT_TYPE, STRATEGIC_MERGE_PATCH)
             .header(ACCEPT, JSON);
         let answer = self.call(request, body.to_string().into_bytes()).await?;
@@ -130,7 +141,10 @@ impl Writer {
             "metadata": {"namespace": namespace.to_string(), "name": name.to_string()},
             "deleteOptions": {"preconditions": {"uid": uid}},
         });
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction?fieldManager={FIELD_MANAGER}");
+        let path = format!(
+            "/api/v1/namespaces/{namespace}/pods/{name}/eviction?fieldManager={}",
+            self.manager
+        );
         let request = Request::post(path).header(CONTENT_TYPE, JSON);
         self.call(request, body.to_string().into_bytes()).await?;
         Ok(())
@@ -264,7 +278,7 @@ impl Writer {
 
     /// Merges into the object at `path`.
     pub(crate) async fn patch(&self, path: &str, body: &Value, accept: &str) -> Result<Vec<u8>, WriteError> {
-        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
+        let request = Request::patch(format!("{path}?fieldManager={}", self.manager))
             .header(CONTENT_TYPE, MERGE_PATCH)
             .header(ACCEPT, accept);
         self.call(request, body.to_string().into_bytes()).await
@@ -274,7 +288,7 @@ impl Writer {
     pub(crate) async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Vec<u8>, WriteError> {
         let request = Request::builder()
             .method(method)
-            .uri(format!("{path}?fieldManager={FIELD_MANAGER}"))
+            .uri(format!("{path}?fieldManager={}", self.manager))
             .header(CONTENT_TYPE, JSON);
         self.call(request, body.to_string().into_bytes()).await
     }
