@@ -25,6 +25,7 @@ pub(crate) fn run() -> Result<()> {
     lock.lock().context("could not lock the cache")?;
     kubernetes::ensure()?;
     optional("the node's container runtime", packages::ensure())?;
+    optional("the programs of the recipes", packages::ensure_applications())?;
     optional("cargo-deny", deny::ensure())
 }
 

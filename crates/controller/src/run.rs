@@ -12,7 +12,7 @@ use afresh_engine::plan::Context;
 use afresh_k8s::digest_key::{self, InstallationKey, KeyError};
 use afresh_k8s::event::{EventTask, Recorder, recorder};
 use afresh_k8s::lease::LeaseClient;
-use afresh_k8s::write::Writer;
+use afresh_k8s::write::{FIELD_MANAGER, Writer};
 use afresh_model::convention::Conventions;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, FuturesUnordered};
@@ -26,7 +26,7 @@ use crate::act::{Actor, Deadline, TOUCHING};
 use crate::admin::{self, Answer, Asked, Question};
 use crate::borrowed::Borrowed;
 use crate::clock::Clock;
-use crate::config::{Config, LeaderConfig};
+use crate::config::{Config, LeaderConfig, SecretName};
 use crate::feed;
 use crate::leader::{self, Term};
 use crate::limit::Limit;
@@ -41,6 +41,8 @@ const BATCH: usize = 64;
 const DRAIN: Duration = Duration::from_secs(5);
 /// And so long the last Events and the Lease.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// The field manager of Reloader.
+const RELOADER: &str = "Reloader";
 /// Between two attempts to read the digest key.
 const KEY_RETRY: Duration = Duration::from_secs(2);
 
@@ -160,7 +162,9 @@ fn controller(
     let mut engine = Engine::new(settings, watches.iter().map(|watch| watch.source.clone()));
     engine.set_scope(namespaces.scope(), clock.now());
     let actor = Actor {
-        writer: Writer::new(client).with_limit(config.call_timeout),
+        writer: Writer::new(client)
+            .with_limit(config.call_timeout)
+            .with_manager(manager(config)),
         limit: Limit::per_second(config.touch_qps),
         touching: Semaphore::new(TOUCHING),
         term: Deadline::default(),
@@ -216,6 +220,14 @@ fn aside(
     future::join(events.run(), told).map(drop).boxed()
 }
 
+/// As whom writes to workloads are recorded in `managedFields`.
+const fn manager(config: &Config) -> &'static str {
+    match config.reloader {
+        Some(_) => RELOADER,
+        None => FIELD_MANAGER,
+    }
+}
+
 fn terms(client: &Client, config: &Config, clock: Clock) -> BoxStream<'static, Term> {
     match &config.leader {
         // A dry run writes nothing, so it neither needs the Lease nor keeps it from others.
@@ -244,6 +256,12 @@ async fn installation_key(client: &Client, config: &Config) -> Result<Installati
         } else {
             digest_key::get_or_create(&writer, &name.namespace, &name.name).await
         };
+        let attempt = match attempt {
+            // The rights that Reloader's chart gives do not let it write a Secret.
+            Err(KeyError::Forbidden { .. }) if config.reloader.is_some() && config.dry_run => digest_key::unsaved(),
+            Err(KeyError::Forbidden { .. }) if config.reloader.is_some() => key_in_config_map(&writer, config).await,
+            attempt => attempt,
+        };
         match attempt {
             Err(error @ (KeyError::Call { .. } | KeyError::Contended(_))) => {
                 tracing::warn!("{error}; it is tried again");
@@ -251,6 +269,23 @@ async fn installation_key(client: &Client, config: &Config) -> Result<Installati
             }
             done => return done,
         }
+    }
+}
+
+/// The digest key where no Secret may be written: in a ConfigMap of the same name, as Reloader's chart always allows in
+/// its own namespace. Failing that, one for this process only: nothing rolls for it, and what changed in Secrets while
+/// nothing ran is found by Reloader's marks alone.
+async fn key_in_config_map(writer: &Writer, config: &Config) -> Result<InstallationKey, KeyError> {
+    let SecretName { namespace, name } = &config.digest_key;
+    match digest_key::get_or_create_in_config_map(writer, namespace, name).await {
+        Err(KeyError::Forbidden { .. } | KeyError::NoNamespace(_)) => {
+            tracing::warn!(
+                "may write neither a Secret nor a ConfigMap {name} in namespace {namespace}: the key of Secret digests \
+                 lasts as long as this process; allow create and get on configmaps there"
+            );
+            digest_key::unsaved()
+        }
+        key => key,
     }
 }
 

@@ -141,7 +141,7 @@ pub async fn get_or_create(writer: &Writer, namespace: &Name, name: &Name) -> Re
                 patched.map_err(|error| ("patch", error))
             }
             Err(WriteError::Gone) => {
-                let body = new_secret(&place, &random()?);
+                let body = new_object("Secret", &place, &random()?);
                 let created = writer.send(Method::POST, &collection, &body).await;
                 if created == Err(WriteError::Gone) {
                     return Err(KeyError::NoNamespace(place.to_string()));
@@ -157,6 +157,42 @@ pub async fn get_or_create(writer: &Writer, namespace: &Name, name: &Name) -> Re
             }
             // Somebody was faster, or took it away: look again.
             Err((_, WriteError::Conflict(_) | WriteError::Gone)) => {}
+            Err((verb, error)) => return Err(failed(verb, error, &place)),
+        }
+    }
+    Err(KeyError::Contended(place.to_string()))
+}
+
+/// The same in a ConfigMap, for where no Secret may be written. Whoever may read ConfigMaps of this namespace can then
+/// guess weak Secrets from the digests on workloads; in Reloader's own way of marking, everybody who sees the workload can.
+///
+/// # Errors
+/// See [`KeyError`].
+pub async fn get_or_create_in_config_map(
+    writer: &Writer,
+    namespace: &Name,
+    name: &Name,
+) -> Result<InstallationKey, KeyError> {
+    let place = Place { namespace, name };
+    let collection = format!("/api/v1/namespaces/{namespace}/configmaps");
+    let path = format!("{collection}/{name}");
+    for _ in 0..ATTEMPTS {
+        let known = match writer.get(&path).await {
+            Err(WriteError::Gone) => {
+                let body = new_object("ConfigMap", &place, &random()?);
+                let created = writer.send(Method::POST, &collection, &body).await;
+                created.map_err(|error| ("create", error))
+            }
+            read => read.map_err(|error| ("get", error)),
+        };
+        match known {
+            Ok(answer) => {
+                let object = parse(&answer, &place)?;
+                return found(&object, &place)?.ok_or_else(|| KeyError::Invalid(place.to_string()));
+            }
+            // Somebody was faster: look again.
+            Err(("create", WriteError::Conflict(_))) => {}
+            Err((_, WriteError::Gone)) => return Err(KeyError::NoNamespace(place.to_string())),
             Err((verb, error)) => return Err(failed(verb, error, &place)),
         }
     }
@@ -181,11 +217,10 @@ fn found(secret: &KeySecret, place: &Place<'_>) -> Result<Option<InstallationKey
     }))
 }
 
-fn new_secret(place: &Place<'_>, key: &str) -> Value {
+fn new_object(kind: &str, place: &Place<'_>, key: &str) -> Value {
     json!({
         "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "Opaque",
+        "kind": kind,
         "metadata": {
             "namespace": place.namespace.to_string(),
             "name": place.name.to_string(),

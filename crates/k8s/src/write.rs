@@ -51,6 +51,7 @@ const MAX_PAGES: usize = 200;
 pub struct Writer {
     client: Client,
     limit: Duration,
+    manager: &'static str,
     plurals: workload::Plurals,
 }
 
@@ -61,8 +62,15 @@ impl Writer {
         Self {
             client,
             limit: LIMIT,
+            manager: FIELD_MANAGER,
             plurals: workload::Plurals::default(),
         }
+    }
+
+    /// The same with another field manager than [`FIELD_MANAGER`].
+    #[must_use]
+    pub fn with_manager(self, manager: &'static str) -> Self {
+        Self { manager, ..self }
     }
 
     /// The same with another limit.
@@ -100,7 +108,10 @@ impl Writer {
             "metadata": {"namespace": namespace.to_string(), "name": name.to_string()},
             "deleteOptions": {"preconditions": {"uid": uid}},
         });
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction?fieldManager={FIELD_MANAGER}");
+        let path = format!(
+            "/api/v1/namespaces/{namespace}/pods/{name}/eviction?fieldManager={}",
+            self.manager
+        );
         let request = Request::post(path).header(CONTENT_TYPE, JSON);
         self.call(request, body.to_string().into_bytes()).await?;
         Ok(())
@@ -230,7 +241,7 @@ impl Writer {
 
     async fn patch_at(&self, path: &str, body: &Value, accept: &str, trial: Trial) -> Result<Vec<u8>, WriteError> {
         let tried = if trial == Trial::Yes { "&dryRun=All" } else { "" };
-        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}{tried}"))
+        let request = Request::patch(format!("{path}?fieldManager={}{tried}", self.manager))
             .header(CONTENT_TYPE, MERGE_PATCH)
             .header(ACCEPT, accept);
         self.call(request, body.to_string().into_bytes()).await
@@ -240,7 +251,7 @@ impl Writer {
     pub(crate) async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Vec<u8>, WriteError> {
         let request = Request::builder()
             .method(method)
-            .uri(format!("{path}?fieldManager={FIELD_MANAGER}"))
+            .uri(format!("{path}?fieldManager={}", self.manager))
             .header(CONTENT_TYPE, JSON);
         self.call(request, body.to_string().into_bytes()).await
     }

@@ -12,6 +12,19 @@ use crate::command;
 
 const PACKAGES: [&str; 4] = ["containerd", "runc", "containernetworking-plugins", "busybox-static"];
 
+/// What the recipes are tested with.
+const APPLICATIONS: [&str; 3] = ["nginx", "haproxy", "prometheus-blackbox-exporter"];
+const APPLICATION_PACKAGES: [&str; 8] = [
+    "nginx",
+    "haproxy",
+    "liblua5.3-0",
+    "libopentracing-c-wrapper0",
+    "libopentracing1",
+    "libpcre2-8-0",
+    "libsystemd0",
+    "prometheus-blackbox-exporter",
+];
+
 /// Gets what [`Program::NODE`] names, where a node can run at all.
 pub(super) fn ensure() -> Result<()> {
     let present = || Program::NODE.into_iter().all(|program| host::find(program).is_some());
@@ -29,19 +42,46 @@ pub(super) fn ensure() -> Result<()> {
         PACKAGES.join(", "),
         host::debian_dir().display()
     );
-    if unpack().is_err() {
-        println!("  apt-get update");
-        command::output(Command::new("apt-get").args(["-qq", "update"]))?;
-        unpack()?;
-    }
+    unpack_updating(&PACKAGES, &host::debian_dir())?;
     if !present() {
         bail!("the packages lack one of {:?}", Program::NODE.map(Program::name));
     }
     ensure_runc_starts()
 }
 
-fn unpack() -> Result<()> {
-    let target = host::debian_dir();
+/// Gets the programs of the recipes, and the libraries of theirs that a minimal system lacks.
+pub(super) fn ensure_applications() -> Result<()> {
+    let present = || APPLICATIONS.iter().all(|name| host::application(name).is_some());
+    if present() {
+        return Ok(());
+    }
+    if !Path::new("/usr/bin/apt-get").exists() {
+        bail!("only Debian's packages are known; install {}", APPLICATIONS.join(", "));
+    }
+    let target = host::applications_dir();
+    println!(
+        "Unpacking {} into {}",
+        APPLICATION_PACKAGES.join(", "),
+        target.display()
+    );
+    unpack_updating(&APPLICATION_PACKAGES, &target)?;
+    if !present() {
+        bail!("the packages lack one of {APPLICATIONS:?}");
+    }
+    Ok(())
+}
+
+fn unpack_updating(packages: &[&str], target: &Path) -> Result<()> {
+    if unpack(packages, target).is_ok() {
+        return Ok(());
+    }
+    println!("  apt-get update");
+    command::output(Command::new("apt-get").args(["-qq", "update"]))?;
+    unpack(packages, target)
+}
+
+/// Downloads packages and unpacks them to `target`, all or nothing.
+fn unpack(packages: &[&str], target: &Path) -> Result<()> {
     let partial = target.with_extension("partial");
     let downloads = partial.join("downloads");
     let _ = fs::remove_dir_all(&partial);
@@ -49,7 +89,7 @@ fn unpack() -> Result<()> {
     // The sandboxed user of apt may not write below root's home.
     let mut apt = Command::new("apt-get");
     apt.args(["-qq", "-o", "APT::Sandbox::User=root", "download"])
-        .args(PACKAGES)
+        .args(packages)
         .current_dir(&downloads);
     command::output(&mut apt)?;
     for entry in fs::read_dir(&downloads).context("could not list the downloaded packages")? {
@@ -57,8 +97,8 @@ fn unpack() -> Result<()> {
         command::output(Command::new("dpkg-deb").arg("-x").arg(package).arg(&partial))?;
     }
     let _ = fs::remove_dir_all(&downloads);
-    let _ = fs::remove_dir_all(&target);
-    fs::rename(&partial, &target).with_context(|| format!("could not rename {}", partial.display()))
+    let _ = fs::remove_dir_all(target);
+    fs::rename(&partial, target).with_context(|| format!("could not rename {}", partial.display()))
 }
 
 /// runc is the only one that is linked with a library that a minimal system may lack.

@@ -1,29 +1,250 @@
-//! Programs below `afresh run` in pods: they take the new configuration, and the pod stays.
+//! The recipes of `examples/recipes`, as they are but for their images: programs that nobody can change take the new
+//! configuration, and the pod stays.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use afresh_testbed::{Image, eventually};
+use afresh_testbed_host as host;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::time::{sleep, timeout};
 
-use crate::manifests::{Uses, config_map, files, secret, workload};
-use crate::node::{APART, hot, name, pod_uids, report, world};
+use crate::node::{APART, name, pod_uids, report, world};
 use crate::program::LONG;
 use crate::world::World;
 
-const IMAGE: &str = "afresh.test/supervised:1";
+const IMAGE: &str = "afresh.test/recipes:1";
+const LIBRARIES: &str = "/usr/lib/recipes";
 
-/// A Deployment whose only container runs `command`, with `afresh` and a shell in its image.
-fn supervised(app: &str, uses: Uses, command: &[&str]) -> Value {
-    let mut workload = workload("Deployment", app, 1, uses, &hot());
-    let container = &mut workload["spec"]["template"]["spec"]["containers"][0];
-    container["image"] = json!(IMAGE);
-    container["command"] = json!(command);
-    workload
+static LOADED: OnceCell<()> = OnceCell::const_new();
+
+/// One image with `afresh`, a shell and all programs of the recipes.
+async fn load(world: &World<'_>) -> Result<()> {
+    let load = || async {
+        let mut image = Image::new(IMAGE)
+            .busybox()
+            .program("/bin/afresh", env!("CARGO_BIN_EXE_afresh"));
+        // Each with the libraries that it needs itself.
+        for library in fs::read_dir(host::application_libraries()).context("run cargo xtask setup")? {
+            let library = library?;
+            let target = Path::new(LIBRARIES).join(library.file_name());
+            image = image.program(target, library.path());
+        }
+        for program in ["nginx", "haproxy", "prometheus-blackbox-exporter"] {
+            let source = host::application(program).with_context(|| format!("{program}: run cargo xtask setup"))?;
+            image = image.program(format!("/bin/{program}"), source);
+        }
+        anyhow::Ok(world.cluster.load_image(&image).await?)
+    };
+    LOADED.get_or_try_init(load).await.copied()
+}
+
+/// The objects of a recipe.
+fn objects(recipe: &str) -> Result<Vec<Value>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../examples/recipes")
+        .join(recipe);
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    text.split("\n---\n")
+        .map(|document| Ok(serde_saphyr::from_str(document)?))
+        .collect()
+}
+
+/// A recipe's pod, running, with what must not change: its UID, and the kubelet's word on its containers.
+struct Recipe<'a> {
+    world: World<'a>,
+    app: String,
+    pods: Vec<String>,
+    containers: Value,
+}
+
+impl<'a> Recipe<'a> {
+    /// Applies a recipe, of which the image and the end are the test's; waits until it runs and Afresh has adopted it.
+    async fn apply(world: World<'a>, recipe: &str) -> Result<Self> {
+        load(&world).await?;
+        let mut objects = objects(recipe)?;
+        let workload = objects.last_mut().context("an empty recipe")?;
+        let app = workload["metadata"]["name"].as_str().context("no name")?.to_owned();
+        let spec = &mut workload["spec"]["template"]["spec"];
+        spec["terminationGracePeriodSeconds"] = json!(0);
+        for container in spec["containers"].as_array_mut().context("no containers")? {
+            container["image"] = json!(IMAGE);
+            container["imagePullPolicy"] = json!("Never");
+            container["env"] = json!([{ "name": "LD_LIBRARY_PATH", "value": LIBRARIES }]);
+        }
+        world.apply(&objects).await?;
+        world
+            .cluster
+            .rolled_out(&world.namespace, &format!("deployment/{app}"))
+            .await?;
+        world.adopted("Deployment", &app).await?;
+        let mut this = Self {
+            world,
+            app,
+            pods: Vec::new(),
+            containers: Value::Null,
+        };
+        this.pods = pod_uids(&this.world, &this.app).await?;
+        this.containers = this.identities().await?;
+        Ok(this)
+    }
+
+    /// Which containers run, and how often the kubelet has restarted them.
+    async fn identities(&self) -> Result<Value> {
+        let pods = self.world.pods(&self.app).await?;
+        let statuses = pods.first().context("no pod")?["status"]["containerStatuses"].as_array();
+        let of = |status: &Value| json!([status["name"], status["containerID"], status["restartCount"]]);
+        Ok(statuses.context("no containers")?.iter().map(of).collect())
+    }
+
+    /// Everything happened in the same pod, in the same containers, none of which was ever restarted.
+    async fn stayed(&self) -> Result<()> {
+        assert_eq!(pod_uids(&self.world, &self.app).await?, self.pods, "the same pod");
+        assert_eq!(self.identities().await?, self.containers, "the same containers");
+        for container in self.containers.as_array().into_iter().flatten() {
+            assert_eq!(container[2], 0, "no restart that the kubelet counts: {container}");
+        }
+        assert_eq!(self.world.rolls("Deployment", &self.app).await?, 0);
+        Ok(())
+    }
+
+    async fn pod(&self) -> Result<Value> {
+        self.world.pods(&self.app).await?.into_iter().next().context("no pod")
+    }
+
+    /// What the pod answers to a GET.
+    async fn get(&self, port: u16, path: &str) -> Result<String> {
+        let pod = self.pod().await?;
+        let ip = pod["status"]["podIP"].as_str().context("no podIP")?.to_owned();
+        let exchange = async {
+            let mut stream = TcpStream::connect((ip.as_str(), port)).await?;
+            stream
+                .write_all(format!("GET {path} HTTP/1.0\r\nHost: {ip}\r\n\r\n").as_bytes())
+                .await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            anyhow::Ok(answer)
+        };
+        timeout(Duration::from_secs(5), exchange).await?
+    }
+
+    /// Waits until the pod answers so; how long it took since `written`.
+    async fn answers(&self, port: u16, path: &str, text: &str, written: Instant) -> Result<Duration> {
+        let look = async || {
+            let answer = self.get(port, path).await.unwrap_or_default();
+            anyhow::Ok(answer.contains(text).then(|| written.elapsed()))
+        };
+        eventually(&format!("{text} from {}", self.app), LONG, look).await
+    }
+
+    /// Waits until a container's log says so.
+    async fn logs(&self, container: &str, text: &str) -> Result<()> {
+        let pod = name(&self.pod().await?);
+        let arguments = ["logs", "-n", &self.world.namespace, &pod, "-c", container];
+        let look = async || {
+            let log = self.world.cluster.kubectl(&arguments).await?;
+            anyhow::Ok(log.contains(text).then_some(()))
+        };
+        eventually(&format!("{text:?} in the log of {container}"), LONG, look).await
+    }
+
+    /// The first process of a container below its supervisor.
+    async fn main_process(&self) -> Result<String> {
+        let pod = name(&self.pod().await?);
+        let look = ["sh", "-c", "cat /proc/1/task/1/children | cut -d' ' -f1"];
+        Ok(self.world.cluster.exec(&self.world.namespace, &pod, &look).await?)
+    }
+}
+
+/// A server that is supervised takes four versions, keeps the last good one while a broken one is there, and takes the
+/// mended one, in the same process throughout.
+async fn a_supervised_server(recipe: Recipe<'_>, config_map: &str, key: &str) -> Result<()> {
+    let objects = objects(&format!("{config_map}.yaml"))?;
+    let text = objects[0]["data"][key].as_str().context("no configuration")?.to_owned();
+    let write = async |text: String| recipe.world.config_map(config_map, json!({ key: text })).await;
+    let version = |version: u32| text.replace("version 0", &format!("version {version}"));
+    recipe.answers(8080, "/", "version 0", Instant::now()).await?;
+    let process = recipe.main_process().await?;
+
+    let mut took = Vec::new();
+    for round in 1..=4 {
+        sleep(APART).await;
+        write(version(round)).await?;
+        took.push(
+            recipe
+                .answers(8080, "/", &format!("version {round}\n"), Instant::now())
+                .await?,
+        );
+    }
+    report(&format!("a changed object to {config_map} serving by it"), took);
+
+    write(version(5).replace("version 5\\n\"", "version 5")).await?;
+    recipe.logs(config_map, "the check failed").await?;
+    assert!(recipe.get(8080, "/").await?.ends_with("version 4\n"));
+    let file = format!("/run/{config_map}/{key}");
+    let pod = name(&recipe.pod().await?);
+    let seen = recipe
+        .world
+        .cluster
+        .read_file(&recipe.world.namespace, &pod, &file)
+        .await?;
+    assert_eq!(seen, version(4), "the broken one is nowhere that {config_map} looks");
+    write(version(6)).await?;
+    recipe.answers(8080, "/", "version 6\n", Instant::now()).await?;
+
+    assert_eq!(recipe.main_process().await?, process, "the same process");
+    recipe.stayed().await
+}
+
+#[tokio::test]
+async fn nginx_takes_a_new_configuration_and_never_sees_a_broken_one() -> Result<()> {
+    let Some(world) = world("nginx").await? else {
+        return Ok(());
+    };
+    a_supervised_server(Recipe::apply(world, "nginx.yaml").await?, "nginx", "nginx.conf").await
+}
+
+#[tokio::test]
+async fn haproxy_takes_a_new_configuration_and_never_sees_a_broken_one() -> Result<()> {
+    let Some(world) = world("haproxy").await? else {
+        return Ok(());
+    };
+    a_supervised_server(Recipe::apply(world, "haproxy.yaml").await?, "haproxy", "haproxy.cfg").await
+}
+
+#[tokio::test]
+async fn a_program_that_reloads_by_http_is_asked_until_it_succeeds() -> Result<()> {
+    let Some(world) = world("http-reload").await? else {
+        return Ok(());
+    };
+    let recipe = Recipe::apply(world, "http-reload.yaml").await?;
+    let modules = |version: &str| json!({ "blackbox.yml": format!("modules: {{{version}: {{prober: http}}}}\n") });
+    recipe.answers(9115, "/config", "version_0", Instant::now()).await?;
+
+    let mut took = Vec::new();
+    for round in 1..=3 {
+        sleep(APART).await;
+        let version = format!("version_{round}");
+        recipe.world.config_map("blackbox", modules(&version)).await?;
+        took.push(recipe.answers(9115, "/config", &version, Instant::now()).await?);
+    }
+    report("a changed object to an exporter that was asked to reload", took);
+    recipe
+        .world
+        .config_map("blackbox", json!({ "blackbox.yml": "modules: [" }))
+        .await?;
+    recipe.logs("afresh", "answered 500").await?;
+    assert!(recipe.get(9115, "/config").await?.contains("version_3"));
+    recipe.world.config_map("blackbox", modules("version_5")).await?;
+    recipe.answers(9115, "/config", "version_5", Instant::now()).await?;
+
+    recipe.stayed().await
 }
 
 /// Waits for the nth line of a file, from 1.
@@ -36,53 +257,18 @@ async fn line(file: &Path, nth: usize) -> Result<String> {
     eventually(&format!("line {nth} of {}", file.display()), LONG, look).await
 }
 
-/// What the kubelet says of the only container of the only pod: how often it restarted it, and which one it is.
-async fn container(world: &World<'_>, app: &str) -> Result<(u64, String)> {
-    let pods = world.pods(app).await?;
-    let status = &pods.first().context("no pod")?["status"]["containerStatuses"][0];
-    let restarts = status["restartCount"].as_u64().context("no restartCount")?;
-    Ok((
-        restarts,
-        status["containerID"].as_str().context("no containerID")?.to_owned(),
-    ))
-}
-
 #[tokio::test]
 async fn a_program_that_only_knows_its_environment_gets_a_new_one_in_the_same_container() -> Result<()> {
-    let Some(world) = world("supervised").await? else {
+    let Some(world) = world("environment").await? else {
         return Ok(());
     };
-    let image = Image::new(IMAGE)
-        .busybox()
-        .program("/bin/afresh", env!("CARGO_BIN_EXE_afresh"));
-    world.cluster.load_image(&image).await?;
-    world.config_map("settings", json!({ "LEVEL": "0" })).await?;
     world.secret("password", json!({ "PASSWORD": "p0" })).await?;
-    let uses = files(&[
-        ("settings", config_map("settings")),
-        ("password", secret("password")),
-        ("out", json!({ "emptyDir": {} })),
-    ]);
-    // A pod writes $$ for a dollar sign.
-    let program = "echo $LEVEL $PASSWORD $$$$ >> /etc/out/starts; exec sleep 1000000";
-    let run = [
-        "afresh",
-        "run",
-        "--env-from",
-        "/etc/settings",
-        "--env-from",
-        "/etc/password",
-        "--",
-        "sh",
-        "-c",
-        program,
-    ];
-    world.apply(&[supervised("web", uses, &run)]).await?;
-    world.cluster.rolled_out(&world.namespace, "deployment/web").await?;
-    world.adopted("Deployment", "web").await?;
-    let pods = pod_uids(&world, "web").await?;
-    let before = container(&world, "web").await?;
-    let starts = world.cluster.volume(&pods[0], "empty-dir", "out")?.join("starts");
+    let recipe = Recipe::apply(world, "environment.yaml").await?;
+    let world = &recipe.world;
+    let starts = world
+        .cluster
+        .volume(&recipe.pods[0], "empty-dir", "tmp")?
+        .join("starts");
     assert!(line(&starts, 1).await?.starts_with("0 p0 "));
 
     let mut took = Vec::new();
@@ -108,16 +294,13 @@ async fn a_program_that_only_knows_its_environment_gets_a_new_one_in_the_same_co
         (6, 6),
         "a start per change: {text}"
     );
-    assert_eq!(pod_uids(&world, "web").await?, pods, "the same pod");
-    assert_eq!(container(&world, "web").await?, before, "the same container");
-    assert_eq!(before.0, 0, "no restart that the kubelet counts");
-    assert_eq!(world.rolls("Deployment", "web").await?, 0);
-    let pod = name(&world.pods("web").await?[0]);
     let last = text
         .lines()
         .last()
         .and_then(|line| line.split(' ').nth(2))
         .context("no start")?;
+    assert_eq!(recipe.main_process().await?.trim(), last);
+    let pod = name(&recipe.pod().await?);
     let look = ["cat", &format!("/proc/{last}/environ")];
     let environ = world.cluster.exec(&world.namespace, &pod, &look).await?;
     assert!(environ.split('\0').any(|variable| variable == "LEVEL=4"), "{environ:?}");
@@ -126,5 +309,5 @@ async fn a_program_that_only_knows_its_environment_gets_a_new_one_in_the_same_co
         .exec(&world.namespace, &pod, &["cat", "/proc/1/comm"])
         .await?;
     assert_eq!(first, "afresh\n", "process 1 is the supervisor");
-    Ok(())
+    recipe.stayed().await
 }

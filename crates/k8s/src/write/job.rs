@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, Request};
 use serde_json::{Map, Value, json};
 
-use super::{FIELD_MANAGER, JSON, Trial, WriteError, Writer};
+use super::{JSON, Trial, WriteError, Writer};
 
 /// Longest name of a Job that can have pods: it is one of their labels.
 const MAX_NAME: usize = 63;
@@ -130,7 +130,10 @@ impl Writer {
     /// # Errors
     /// See [`WriteError`].
     pub async fn make_job(&self, namespace: &Name, job: &Value, trial: Trial) -> Result<Made, WriteError> {
-        let mut path = format!("/apis/batch/v1/namespaces/{namespace}/jobs?fieldManager={FIELD_MANAGER}");
+        let mut path = format!(
+            "/apis/batch/v1/namespaces/{namespace}/jobs?fieldManager={}",
+            self.manager
+        );
         if trial == Trial::Yes {
             path.push_str("&dryRun=All");
         }

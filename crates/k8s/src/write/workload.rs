@@ -8,7 +8,7 @@ use http::Request;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::{FIELD_MANAGER, JSON, STRATEGIC_MERGE_PATCH, WriteError, Writer, decoded, demand_uid, text};
+use super::{JSON, STRATEGIC_MERGE_PATCH, WriteError, Writer, decoded, demand_uid, text};
 use crate::discovery;
 use crate::lean::LeanWorkload;
 
@@ -75,7 +75,7 @@ impl Writer {
     ) -> Result<LeanWorkload, WriteError> {
         demand_uid(&mut body, uid);
         let path = self.path(key).await?;
-        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
+        let request = Request::patch(format!("{path}?fieldManager={}", self.manager))
             .header(CONTENT_TYPE, STRATEGIC_MERGE_PATCH)
             .header(ACCEPT, JSON);
         let answer = self.call(request, body.to_string().into_bytes()).await?;

@@ -175,6 +175,29 @@ pub fn debian_dir() -> PathBuf {
     cache_dir().join(format!("packages-{}", release()))
 }
 
+/// Where the programs of the recipes (`docs/recipes.md`) are unpacked from the distribution's packages.
+pub fn applications_dir() -> PathBuf {
+    cache_dir().join(format!("applications-{}", release()))
+}
+
+/// Where a program of the recipes is: unpacked by `cargo xtask setup`, else the system's.
+pub fn application(name: &str) -> Option<PathBuf> {
+    let below = ["usr/sbin", "usr/bin"];
+    let roots = [applications_dir(), PathBuf::from("/")];
+    let all = roots.iter().flat_map(|root| below.map(|dir| root.join(dir).join(name)));
+    all.into_iter().find(|path| path.is_file())
+}
+
+/// Where the libraries of [`application`]s lie that a minimal system lacks: for `LD_LIBRARY_PATH`.
+pub fn application_libraries() -> PathBuf {
+    let triplet = if cfg!(target_arch = "aarch64") {
+        "aarch64-linux-gnu"
+    } else {
+        "x86_64-linux-gnu"
+    };
+    applications_dir().join("usr/lib").join(triplet)
+}
+
 /// The distribution and its release, such as `debian-12`; `linux` where nothing tells.
 fn release() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
