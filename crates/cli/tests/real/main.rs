@@ -17,4 +17,5 @@ mod manifests;
 mod node;
 mod program;
 mod supervised;
+mod swap;
 mod world;

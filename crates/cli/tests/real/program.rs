@@ -32,14 +32,30 @@ impl Controller {
         Ok(controller)
     }
 
+    /// `afresh reloader` for one namespace, its own.
+    pub(crate) async fn reloader(access: &Access, namespace: &str, log: PathBuf, flags: &[&str]) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_afresh"));
+        command
+            .arg("reloader")
+            .args(["--namespaces", namespace])
+            .env("POD_NAMESPACE", namespace);
+        let mut controller = Self::run(command, access, log, flags)?;
+        controller.ready().await?;
+        Ok(controller)
+    }
+
     fn spawn(access: &Access, own_namespace: &str, log: PathBuf, flags: &[&str]) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_afresh"));
+        command.arg("controller").args(["--own-namespace", own_namespace]);
+        Self::run(command, access, log, flags)
+    }
+
+    fn run(mut command: Command, access: &Access, log: PathBuf, flags: &[&str]) -> Result<Self> {
         let [port] = free_ports()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let child = Command::new(env!("CARGO_BIN_EXE_afresh"))
-            .arg("controller")
+        let child = command
             .arg("--kubeconfig")
             .arg(access.kubeconfig())
-            .args(["--own-namespace", own_namespace])
             .args(["--metrics-addr", &address.to_string()])
             .args(["--log-level", "debug"])
             .args(flags)

@@ -86,6 +86,11 @@ impl<'a> World<'a> {
         self.controller(&flags).await
     }
 
+    /// `afresh reloader` in Reloader's place, without replicas.
+    pub(crate) async fn reloader(&self, flags: &[&str]) -> Result<Controller> {
+        Controller::reloader(&self.account, &self.namespace, self.controller_log(), flags).await
+    }
+
     /// `kubectl apply` of objects in the namespace, in one go.
     pub(crate) async fn apply(&self, objects: &[Value]) -> Result<()> {
         let mut objects = objects.to_vec();

@@ -1,0 +1,163 @@
+//! The swap: `afresh reloader` on workloads as Stakater Reloader left them, on a real control plane.
+
+use afresh_model::reloader::sha1::Sha1;
+use afresh_testbed::{Cluster, eventually};
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::manifests::{deployment, variables, workload};
+use crate::program::LONG;
+use crate::world::World;
+
+const LAST: &str = "reloader.stakater.com/last-reloaded-from";
+const PAUSED_AT: &str = "deployment.reloader.stakater.com/paused-at";
+
+fn hash(level: &str) -> String {
+    Sha1::of([("level", level.as_bytes())]).to_string()
+}
+
+fn level(level: &str) -> Value {
+    json!({ "level": level })
+}
+
+/// As Reloader leaves a workload by `env-vars`, between variables of its owner.
+fn by_variable(kind: &str, name: &str, text: &str) -> Value {
+    let mut object = workload(kind, name, 1, variables(name), &json!({}));
+    let variable = format!("STAKATER_{}_CONFIGMAP", name.to_uppercase());
+    let env = [
+        json!({ "name": "FIRST", "value": "1" }),
+        json!({ "name": variable, "value": hash(text) }),
+        json!({ "name": "LAST", "value": "2" }),
+    ];
+    object["spec"]["template"]["spec"]["containers"][0]["env"] = json!(env);
+    object
+}
+
+/// As Reloader leaves a workload by `annotations`.
+fn by_annotation(name: &str, namespace: &str, text: &str) -> Value {
+    let last = json!({ "type": "CONFIGMAP", "name": name, "namespace": namespace, "hash": hash(text),
+        "containerRefs": ["app"], "observedAt": 1_700_000_000 });
+    let mut object = deployment(name, variables(name));
+    object["spec"]["template"]["metadata"]["annotations"] = json!({ LAST: last.to_string() });
+    object
+}
+
+/// Rolls of Deployments by name, after everything has come to rest, three starts in a row.
+async fn settled(world: &World<'_>, flags: &[&str], names: &[&str]) -> Result<Vec<u64>> {
+    let mut rolls = Vec::new();
+    for _ in 0..3 {
+        let reloader = world.reloader(flags).await?;
+        for name in names {
+            world.adopted("Deployment", name).await?;
+        }
+        world.rest(&reloader).await?;
+        reloader.kill().await?;
+        rolls.clear();
+        for name in names {
+            rolls.push(world.rolls("Deployment", name).await?);
+        }
+    }
+    Ok(rolls)
+}
+
+#[tokio::test]
+async fn the_swap_by_env_vars_rolls_what_reloader_missed_and_only_that_once() -> Result<()> {
+    let world = World::namespaced(Cluster::shared_with_controllers().await?, "swapenv").await?;
+    for map in ["current", "missed", "never"] {
+        world.config_map(map, level("1")).await?;
+    }
+    let unmarked = deployment("never", variables("never"));
+    let left = ["current", "missed"].map(|name| by_variable("Deployment", name, "1"));
+    let others = [by_variable("StatefulSet", "missed", "1"), unmarked];
+    world.apply(&[&left[..], &others].concat()).await?;
+    for (name, pods) in [("current", 1), ("missed", 2), ("never", 1)] {
+        let made = async || anyhow::Ok((world.pods(name).await?.len() == pods).then_some(()));
+        eventually("pods", LONG, made).await?;
+    }
+    world.config_map("missed", level("2")).await?;
+
+    let rolls = settled(&world, &[], &["current", "missed", "never"]).await?;
+    assert_eq!(rolls, [0, 1, 0]);
+    for kind in ["Deployment", "StatefulSet"] {
+        assert_eq!(world.rolls(kind, "missed").await?, 1, "{kind}");
+        let object = world.workload(kind, "missed").await?;
+        let container = &object["spec"]["template"]["spec"]["containers"][0];
+        let env = json!([{ "name": "FIRST", "value": "1" }, { "name": "STAKATER_MISSED_CONFIGMAP", "value": hash("2") },
+            { "name": "LAST", "value": "2" }]);
+        assert_eq!(container["env"], env, "{kind}");
+    }
+    assert_eq!(world.refused()?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_swap_by_annotations_rolls_what_reloader_missed_and_only_that_once() -> Result<()> {
+    let world = World::namespaced(Cluster::shared_with_controllers().await?, "swapann").await?;
+    for map in ["current", "missed"] {
+        world.config_map(map, level("1")).await?;
+    }
+    let left = ["current", "missed"].map(|name| by_annotation(name, &world.namespace, "1"));
+    world.apply(&left).await?;
+    for name in ["current", "missed"] {
+        let made = async || anyhow::Ok((!world.pods(name).await?.is_empty()).then_some(()));
+        eventually("pods", LONG, made).await?;
+    }
+    world.config_map("missed", level("2")).await?;
+
+    let rolls = settled(&world, &["--reload-strategy=annotations"], &["current", "missed"]).await?;
+    assert_eq!(rolls, [0, 1]);
+    let missed = world.workload("Deployment", "missed").await?;
+    let last = missed["spec"]["template"]["metadata"]["annotations"][LAST]
+        .as_str()
+        .context("no mark")?;
+    let last: Value = serde_json::from_str(last)?;
+    assert_eq!((&last["hash"], &last["name"]), (&json!(hash("2")), &json!("missed")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn reloader_defect_b10_a_deletion_takes_out_one_variable_by_its_name() -> Result<()> {
+    let world = World::namespaced(Cluster::shared_with_controllers().await?, "swapdel").await?;
+    world.config_map("gone", level("1")).await?;
+    world.apply(&[by_variable("Deployment", "gone", "1")]).await?;
+    let reloader = world.reloader(&["--reload-on-delete=true"]).await?;
+    world.adopted("Deployment", "gone").await?;
+    world
+        .cluster
+        .kubectl(&["delete", "configmap", "gone", "--namespace", &world.namespace])
+        .await?;
+    world.rolled("Deployment", "gone", 1).await?;
+    world.rest(&reloader).await?;
+    let object = world.workload("Deployment", "gone").await?;
+    let env = json!([{ "name": "FIRST", "value": "1" }, { "name": "LAST", "value": "2" }]);
+    assert_eq!(object["spec"]["template"]["spec"]["containers"][0]["env"], env);
+    assert_eq!(world.rolls("Deployment", "gone").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn reloader_defect_c2_a_paused_deployment_is_resumed_by_whoever_comes_next() -> Result<()> {
+    let world = World::namespaced(Cluster::shared_with_controllers().await?, "swappause").await?;
+    world.config_map("web", level("1")).await?;
+    let period = json!({ "deployment.reloader.stakater.com/pause-period": "15s" });
+    world
+        .apply(&[workload("Deployment", "web", 1, variables("web"), &period)])
+        .await?;
+    let reloader = world.reloader(&[]).await?;
+    world.adopted("Deployment", "web").await?;
+    world.config_map("web", level("2")).await?;
+    let paused = async || world.workload("Deployment", "web").await;
+    let is_paused = async || anyhow::Ok((paused().await?["spec"]["paused"] == true).then_some(()));
+    eventually("a pause", LONG, is_paused).await?;
+    assert!(paused().await?["metadata"]["annotations"][PAUSED_AT].is_string());
+    reloader.kill().await?;
+
+    let next = world.reloader(&[]).await?;
+    world.config_map("web", level("3")).await?;
+    let is_over = async || anyhow::Ok((paused().await?["spec"]["paused"] != true).then_some(()));
+    eventually("its end", LONG, is_over).await?;
+    world.rolled("Deployment", "web", 1).await?;
+    world.rest(&next).await?;
+    assert_eq!(paused().await?["metadata"]["annotations"][PAUSED_AT], Value::Null);
+    Ok(())
+}
