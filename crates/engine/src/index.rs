@@ -51,6 +51,14 @@ pub enum SourceKind {
     Namespaces,
 }
 
+impl SourceKind {
+    /// Whether the server may be without it, so that nobody waits for its first list.
+    #[must_use]
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Self::Classes | Self::Mounts)
+    }
+}
+
 /// A workload in the index.
 #[derive(Debug, Clone)]
 pub struct Indexed {
