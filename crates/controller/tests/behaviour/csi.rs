@@ -151,6 +151,28 @@ async fn a10_the_selector_for_config_objects_is_not_for_the_drivers_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a11_a_driver_that_is_installed_later_is_found_without_a_restart() {
+    let mut world = World::empty(&Options::default(), |config| config.csi = true);
+    world.restart();
+    world.settle().await;
+    world.configmap("other", json!({"a": "1"}));
+    world.create(deployment("other", crate::world::env_from("other")));
+    world.create(deployment("web", mounts(&["db"])));
+    world.settle().await;
+    world.configmap("other", json!({"a": "2"}));
+    world.settle().await;
+    assert_eq!(world.revision("other"), 2, "nothing waits for what is not there");
+
+    install_driver(&world);
+    pass(&world, 120, &[("db", "1")]).await;
+    for pod in world.pods("web") {
+        says(&world, &pod, "db", "2");
+    }
+    pass(&world, 60, &[("db", "2")]).await;
+    assert_eq!(world.revision("web"), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_class_that_is_ignored_and_an_application_that_rereads_are_left_alone() {
     let world = world(|_| {}).await;
     let mut ignored = class("db");
