@@ -60,6 +60,16 @@ struct ScopeArgs {
     /// What counts for workloads without the annotation afresh.dev/reload: auto, roll, touch, evict or off
     #[arg(long, env = "AFRESH_DEFAULT_RELOAD", default_value = "off", value_parser = parse::reload, value_name = "MODE")]
     default_reload: Reload,
+    /// Whose annotations are honoured beside our own: reloader, wave, or none
+    #[arg(
+        long,
+        env = "AFRESH_HONOR",
+        value_delimiter = ',',
+        default_value = "reloader,wave",
+        value_enum,
+        value_name = "WHOSE"
+    )]
+    honor: Vec<Honor>,
     /// The kinds of workload to keep current
     #[arg(long, env = "AFRESH_WORKLOADS", value_delimiter = ',', default_value = "deployment,statefulset,daemonset,pod", value_parser = parse::workload_kind, value_name = "KIND")]
     workloads: Vec<WorkloadKind>,
@@ -166,10 +176,7 @@ impl Args {
             exclude_namespaces: scope.exclude_namespace.iter().cloned().collect(),
             selector: scope.selector.clone(),
             csi: scope.csi,
-            conventions: Conventions {
-                default: scope.default_reload,
-                ..Conventions::default()
-            },
+            conventions: scope.conventions(),
             reloader: None,
             kinds: scope.workloads.iter().copied().collect(),
             dry_run: action.dry_run,
@@ -191,6 +198,27 @@ impl Args {
             requests: RequestCounts::default(),
             wall: None,
         })
+    }
+}
+
+/// Whose annotations are honoured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Honor {
+    /// Stakater Reloader's
+    Reloader,
+    /// wave's
+    Wave,
+    /// Nobody else's
+    None,
+}
+
+impl ScopeArgs {
+    fn conventions(&self) -> Conventions {
+        Conventions {
+            reloader: self.honor.contains(&Honor::Reloader).then(Default::default),
+            wave: self.honor.contains(&Honor::Wave),
+            ..Conventions::native(self.default_reload)
+        }
     }
 }
 
