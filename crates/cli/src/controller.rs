@@ -61,6 +61,16 @@ struct ScopeArgs {
     /// What counts for workloads without the annotation afresh.dev/reload: auto, roll, touch, evict or off
     #[arg(long, env = "AFRESH_DEFAULT_RELOAD", default_value = "off", value_parser = parse::reload, value_name = "MODE")]
     default_reload: Reload,
+    /// Whose annotations are honoured beside our own: reloader, wave, or none
+    #[arg(
+        long,
+        env = "AFRESH_HONOR",
+        value_delimiter = ',',
+        default_value = "reloader,wave",
+        value_enum,
+        value_name = "WHOSE"
+    )]
+    honor: Vec<Honor>,
     /// The kinds of workload to keep current; also job, which is made again where it says afresh.dev/reload: roll
     #[arg(long, env = "AFRESH_WORKLOADS", value_delimiter = ',', default_value = "deployment,statefulset,daemonset,rollout,deploymentconfig,pod", value_parser = parse::workload_kind, value_name = "KIND")]
     workloads: Vec<WorkloadKind>,
@@ -170,10 +180,7 @@ impl Args {
             exclude_namespaces: scope.exclude_namespace.iter().cloned().collect(),
             selector: scope.selector.clone(),
             csi: scope.csi,
-            conventions: Conventions {
-                default: scope.default_reload,
-                ..Conventions::default()
-            },
+            conventions: scope.conventions(),
             reloader: None,
             kinds: scope.kinds(),
             dry_run: action.dry_run,
@@ -198,7 +205,26 @@ impl Args {
     }
 }
 
+/// Whose annotations are honoured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Honor {
+    /// Stakater Reloader's
+    Reloader,
+    /// wave's
+    Wave,
+    /// Nobody else's
+    None,
+}
+
 impl ScopeArgs {
+    fn conventions(&self) -> Conventions {
+        Conventions {
+            reloader: self.honor.contains(&Honor::Reloader).then(Default::default),
+            wave: self.honor.contains(&Honor::Wave),
+            ..Conventions::native(self.default_reload)
+        }
+    }
+
     fn kinds(&self) -> BTreeSet<WorkloadKind> {
         let own = self.workload.iter().copied().map(WorkloadKind::Custom);
         self.workloads.iter().copied().chain(own).collect()

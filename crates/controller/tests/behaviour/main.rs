@@ -5,6 +5,7 @@ mod admin;
 mod annotations;
 mod compat;
 mod csi;
+mod dialects;
 mod evictions;
 mod leaders;
 mod marks;

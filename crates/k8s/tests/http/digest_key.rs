@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use afresh_k8s::digest_key::{InstallationKey, KeyError, get_or_create, read};
+use afresh_k8s::digest_key::{InstallationKey, KeyError, get_or_create, get_or_create_in_config_map, read};
 use afresh_k8s::write::Writer;
 use afresh_model::digest::DigestKey;
 use rstest::rstest;
@@ -153,4 +153,31 @@ async fn a_secret_that_never_holds_still_is_given_up() {
     let error = key(&script).await.unwrap_err();
     assert!(matches!(error, KeyError::Contended(_)), "{error}");
     assert_eq!(script.seen().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_secret_may_be_written_a_config_map_keeps_the_key() {
+    let stored = Store::default();
+    let kept = stored.clone();
+    let script = Script::new(move |seen: &Seen| {
+        let mut kept = kept.lock().unwrap();
+        match (seen.method.as_str(), seen.path.contains("/configmaps"), kept.clone()) {
+            ("POST", false, _) => Answer::Json(403, status(403, "Forbidden")),
+            ("POST", true, None) => {
+                *kept = Some(secret(1, &seen.body["data"]));
+                Answer::Json(201, kept.clone().unwrap())
+            }
+            ("GET", true, Some(object)) => Answer::Json(200, object),
+            _ => Answer::Json(404, status(404, "NotFound")),
+        }
+    });
+    assert!(matches!(
+        key(&script).await,
+        Err(KeyError::Forbidden { verb: "create", .. })
+    ));
+    let writer = Writer::new(script.client());
+    let (namespace, name) = ("afresh".parse().unwrap(), "afresh-digest-key".parse().unwrap());
+    let made = get_or_create_in_config_map(&writer, &namespace, &name).await.unwrap();
+    let again = get_or_create_in_config_map(&writer, &namespace, &name).await.unwrap();
+    assert_eq!((made.key.id(), made.created), (again.key.id(), again.created));
 }
