@@ -2,6 +2,7 @@
 //!
 //! [`gather`] reads, [`explain`] decides by the controller's own rule and puts it into words, [`text`] lays it out.
 
+mod dialect;
 mod explain;
 mod explanation;
 mod facts;

@@ -12,6 +12,7 @@ use afresh_model::policy::{Hot, Reload};
 use afresh_model::record::Record;
 use afresh_model::workload::{Reading, Rollout, Workload};
 
+use super::dialect;
 use super::explanation::{
     Explanation, ObjectState, ObjectView, Origin, PodsView, PolicyView, RecordView, RolloutView, Setting, Takes,
 };
@@ -162,6 +163,12 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
             ));
         }
     }
+    let (own, template) = (
+        &facts.observed.annotations,
+        &facts.observed.template.metadata.annotations,
+    );
+    let (policy, _) = facts.conventions.policy(facts.key.kind, own, template);
+    notes.extend(dialect::note(facts, policy.dialect));
     notes.extend(objects.iter().filter_map(out_of_reach));
     notes.extend(facts.unknowns.iter().cloned());
     if let Some(Err(why)) = &facts.pods {

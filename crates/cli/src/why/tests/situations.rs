@@ -466,3 +466,13 @@ fn colours_are_in_the_text_and_only_there() {
     assert!(text(&told).contains('\u{1b}'));
     assert!(!serde_json::to_string(&told).unwrap().contains("\\u001b"));
 }
+
+#[test]
+fn a_mode_of_reloader_is_explained_in_its_terms() {
+    let said = json!({"reloader.stakater.com/auto": "true", "configmap.reloader.stakater.com/reload": "web-.*"});
+    let scene = Scene::env().annotations(said).now(&[map("web", &json!({"a": "1"}))]);
+    let notes = scene.explain().notes;
+    let expected = "its mode comes from Reloader's annotations: reloader.stakater.com/auto: true on the workload; \
+                    configmap.reloader.stakater.com/reload: web-.* on the workload";
+    assert!(notes.iter().any(|note| note == expected), "{notes:?}");
+}
