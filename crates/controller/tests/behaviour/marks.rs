@@ -43,16 +43,22 @@ fn message(text: &str) -> Value {
     json!({"message": text})
 }
 
+/// It asks in Reloader's words, and not in ours.
+fn asking_reloader(mut object: Value) -> Value {
+    object["metadata"]["annotations"] = json!({"reloader.stakater.com/auto": "true"});
+    object
+}
+
 /// A Deployment that takes all of a ConfigMap as environment, with the variable that Reloader left in it.
 fn left_by_env_vars(name: &str, map: &str, variable: &str, value: &str) -> Value {
     let mut spec = env_from(map);
     spec["containers"][0]["env"] = json!([{"name": variable, "value": value}]);
-    deployment(name, spec)
+    asking_reloader(deployment(name, spec))
 }
 
 /// The same with the annotation.
 fn left_by_annotations(name: &str, map: &str, text: &str, at: i64) -> Value {
-    let mut object = deployment(name, env_from(map));
+    let mut object = asking_reloader(deployment(name, env_from(map)));
     let last = format!(
         r#"{{"type":"CONFIGMAP","name":"{map}","namespace":"prod","hash":"{}","containerRefs":["app"],"observedAt":{at}}}"#,
         hash(text)
