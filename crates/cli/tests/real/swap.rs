@@ -5,7 +5,7 @@ use afresh_testbed::{Cluster, eventually};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::manifests::{deployment, variables, workload};
+use crate::manifests::{deployment, secret_variables, variables, workload};
 use crate::program::LONG;
 use crate::world::World;
 
@@ -159,5 +159,47 @@ async fn reloader_defect_c2_a_paused_deployment_is_resumed_by_whoever_comes_next
     world.rolled("Deployment", "web", 1).await?;
     world.rest(&next).await?;
     assert_eq!(paused().await?["metadata"]["annotations"][PAUSED_AT], Value::Null);
+    Ok(())
+}
+
+/// Whoever swaps the image and nothing else gives Afresh what Reloader had, and no more.
+#[tokio::test]
+async fn reloaders_own_rights_are_enough() -> Result<()> {
+    let world = World::with_reloaders_rights(Cluster::shared_with_controllers().await?, "swaprights").await?;
+    world.config_map("web", level("1")).await?;
+    world.secret("key", json!({ "level": "1" })).await?;
+    let auto = json!({ "reloader.stakater.com/auto": "true" });
+    let both = [("web", variables("web")), ("key", secret_variables("key"))];
+    let both = both.map(|(name, uses)| {
+        let mut object = deployment(name, uses);
+        object["metadata"]["annotations"] = auto.clone();
+        object
+    });
+    world.apply(&both).await?;
+    for name in ["web", "key"] {
+        world.observed("Deployment", name).await?;
+    }
+
+    let reloader = world.reloader(&[]).await?;
+    for name in ["web", "key"] {
+        world.adopted("Deployment", name).await?;
+    }
+    world.config_map("web", level("2")).await?;
+    world.secret("key", json!({ "level": "2" })).await?;
+    for name in ["web", "key"] {
+        world.rolled("Deployment", name, 1).await?;
+    }
+    reloader.kill().await?;
+    // What it wrote is comparable for the next one: the key of digests outlives the process.
+    let _reloader = world.reloader(&[]).await?;
+    world.config_map("web", level("3")).await?;
+    world.rolled("Deployment", "web", 2).await?;
+    assert_eq!(world.rolls("Deployment", "key").await?, 1, "a restart rolls nothing");
+    let web = world.workload("Deployment", "web").await?;
+    let managers = web["metadata"]["managedFields"].as_array().context("no managers")?;
+    assert!(
+        managers.iter().any(|entry| entry["manager"] == "Reloader"),
+        "{managers:?}"
+    );
     Ok(())
 }

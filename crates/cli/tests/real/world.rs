@@ -47,6 +47,14 @@ impl<'a> World<'a> {
         Self::new(cluster, namespace, "afresh".to_owned(), Vec::new()).await
     }
 
+    /// A namespace of its own with no more than Reloader's chart grants there, in its namespaced form: workloads may be
+    /// listed and not watched, pods not even listed, no Secret written.
+    pub(crate) async fn with_reloaders_rights(cluster: &'a Cluster, prefix: &str) -> Result<Self> {
+        let namespace = cluster.namespace(prefix).await?;
+        cluster.apply(&reloaders_rights(&namespace).to_string()).await?;
+        Self::new(cluster, namespace.clone(), namespace, Vec::new()).await
+    }
+
     async fn new(cluster: &'a Cluster, namespace: String, own: String, scope: Vec<String>) -> Result<Self> {
         let account = cluster.service_account(&own, "afresh").await?;
         Ok(Self {
@@ -267,4 +275,44 @@ impl<'a> World<'a> {
 fn revision_of(object: &Value) -> Result<u64> {
     let version = object["metadata"]["resourceVersion"].as_str();
     Ok(version.context("no resourceVersion")?.parse()?)
+}
+
+/// The ServiceAccount, Role and metadata Role of Reloader's chart 2.2.16 (`templates/role.yaml`).
+fn reloaders_rights(namespace: &str) -> Value {
+    let rule = |groups: &[&str], resources: &[&str], verbs: &[&str]| json!({ "apiGroups": groups, "resources": resources, "verbs": verbs });
+    let rules = json!([
+        rule(&[""], &["secrets", "configmaps"], &["list", "get", "watch"]),
+        rule(
+            &["apps"],
+            &["deployments", "daemonsets", "statefulsets"],
+            &["list", "get", "update", "patch"]
+        ),
+        rule(&["batch"], &["cronjobs"], &["list", "get"]),
+        rule(&["batch"], &["jobs"], &["create", "delete", "list", "get"]),
+        rule(&[""], &["events"], &["create", "patch"]),
+    ]);
+    let metadata = json!([rule(
+        &[""],
+        &["configmaps"],
+        &["list", "get", "watch", "create", "update"]
+    )]);
+    let object = |kind: &str, name: &str| {
+        let group = if kind == "ServiceAccount" {
+            "v1"
+        } else {
+            "rbac.authorization.k8s.io/v1"
+        };
+        json!({ "apiVersion": group, "kind": kind, "metadata": { "name": name, "namespace": namespace } })
+    };
+    let role = |name: &str, rules: Value| {
+        let mut role = object("Role", name);
+        role["rules"] = rules;
+        let mut binding = object("RoleBinding", name);
+        binding["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name });
+        binding["subjects"] = json!([{ "kind": "ServiceAccount", "name": "afresh", "namespace": namespace }]);
+        [role, binding]
+    };
+    let roles = [role("reloader", rules), role("reloader-metadata", metadata)].concat();
+    let items = [vec![object("ServiceAccount", "afresh")], roles].concat();
+    json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }
