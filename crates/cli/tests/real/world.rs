@@ -96,7 +96,10 @@ impl<'a> World<'a> {
 
     /// `afresh reloader` in Reloader's place, without replicas.
     pub(crate) async fn reloader(&self, flags: &[&str]) -> Result<Controller> {
-        Controller::reloader(&self.account, &self.namespace, self.controller_log(), flags).await
+        // `deploy/namespaced` grants nothing on Jobs and CronJobs.
+        let left_out = (!self.scope.is_empty()).then_some("--ignored-workload-types=jobs,cronjobs");
+        let flags: Vec<_> = left_out.into_iter().chain(flags.iter().copied()).collect();
+        Controller::reloader(&self.account, &self.namespace, self.controller_log(), &flags).await
     }
 
     /// `kubectl apply` of objects in the namespace, in one go.

@@ -26,7 +26,7 @@ fn a_workload_is_named_as_with_kubectl() {
 fn what_names_no_workload_says_how_to_name_one() {
     let errors: Vec<String> = [
         &["web"][..],
-        &["cronjob/web"],
+        &["ingress/web"],
         &["deployment/web", "sts/db"],
         &["deployment/"],
         &["deployment/Web"],
@@ -37,7 +37,8 @@ fn what_names_no_workload_says_how_to_name_one() {
         errors,
         [
             "\"web\" has no kind: write KIND/NAME, such as deployment/web",
-            "\"cronjob\" is not a kind that Afresh keeps current: write one of deployment, statefulset, daemonset, pod",
+            "\"ingress\" is not a kind that Afresh keeps current: write one of deployment, statefulset, daemonset, cronjob, \
+             job, rollout, deploymentconfig, pod; for one of --workload give that flag here too",
             "one workload at a time: write KIND/NAME or KIND NAME",
             "a name is empty",
             "\"Web\" is not a Kubernetes name: use a-z, 0-9, '-' and '.', beginning and ending with a letter or digit",
