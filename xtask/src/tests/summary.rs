@@ -12,7 +12,7 @@ enum Speaker {
     #[default]
     Harness,
     Test(String),
-    /// From `stack backtrace:` on, until the next test's words.
+    /// From `stack backtrace:` (a panic's) or `Stack backtrace:` (an error's) on, until the next test's words.
     Backtrace,
 }
 
@@ -57,7 +57,7 @@ impl Outcome {
             self.speaker = Speaker::Test(name.to_owned());
         } else if line == "failures:" || line.starts_with("test result: ") {
             self.speaker = Speaker::Harness;
-        } else if line == "stack backtrace:" {
+        } else if line.eq_ignore_ascii_case("stack backtrace:") {
             self.speaker = Speaker::Backtrace;
         } else if let Speaker::Test(name) = &self.speaker
             && !line.is_empty()
@@ -230,6 +230,9 @@ mod tests {
             "",
             "---- other stdout ----",
             "Error: no port",
+            "",
+            "Stack backtrace:",
+            "   0: anyhow::error",
             "",
             "failures:",
             "    starts",
