@@ -34,7 +34,11 @@ async fn served() -> (Sandbox, Serving) {
 async fn why(words: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_afresh"));
     command.arg("why").args(words).kill_on_drop(true);
-    command.env_clear().envs(variables.iter().copied());
+    // No kubeconfig of whoever runs the tests, and no pod's ServiceAccount: only what a test gives.
+    command
+        .env_clear()
+        .env("HOME", "/nowhere")
+        .envs(variables.iter().copied());
     let output = timeout(Duration::from_secs(240), command.output()).await;
     output.expect("an answer in time").unwrap()
 }
@@ -138,7 +142,10 @@ async fn a_workload_that_cannot_be_read_is_status_1_and_the_reason_on_standard_e
 async fn wrong_usage_is_status_2_and_says_what_is_right() {
     let two_clusters = ["deployment/web", "--server", "http://127.0.0.1:1", "--context", "x"];
     for (words, says) in [
-        (&["cronjob/web"][..], "one of deployment, statefulset, daemonset, pod"),
+        (
+            &["service/web"][..],
+            "one of deployment, statefulset, daemonset, cronjob, job, rollout",
+        ),
         (&["web"], "write KIND/NAME, such as deployment/web"),
         (&["deployment", "a", "b"], "no more were expected"),
         (&["deployment/a", "sts/b"], "one workload at a time"),
