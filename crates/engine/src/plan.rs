@@ -321,6 +321,9 @@ fn aside<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option<&
             .map(News::Lacking)
     };
     if tracked.is_none() {
+        if usage.object.kind == ConfigKind::SecretProviderClass {
+            return Some(News::Unseen); // no pod mounts it just now, which says nothing of the class
+        }
         match view.context.lifecycle.vanish {
             Vanish::Counts if past::had(view, usage) => return None,
             Vanish::Kept => return lack().or(Some(News::Unseen)),
@@ -354,11 +357,9 @@ fn compare<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option
     let doubt = match from {
         Some(digest) if digest == print.digest => return News::Current,
         _ if usage.object.kind == ConfigKind::SecretProviderClass => {
-            match (mounted(view, tracked, from.is_some()), from) {
-                (Mounted::Known(doubt), _) => doubt,
-                (Mounted::Unclear(news), _) => return news,
-                (Mounted::AsAnyOther, Some(_)) => covered(view, tracked),
-                (Mounted::AsAnyOther, None) => adopted(view, usage, tracked),
+            match rotated(view, usage, tracked, from.is_some()) {
+                Ok(doubt) => doubt,
+                Err(news) => return news,
             }
         }
         Some(digest) if is_back(view, usage, tracked, digest, part) => return News::Adopted,
@@ -442,45 +443,6 @@ fn time_is_silent<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Trac
 /// Whether an object whose time this is was surely not written after our own clock read `then`.
 const fn no_later(written: UnixSeconds, then: UnixSeconds) -> bool {
     written.0 <= then.0.saturating_add(CLOCK_BEHIND)
-}
-
-/// What the mounts of a SecretProviderClass say, whose content differs from the record or is not recorded.
-enum Mounted {
-    /// Enough.
-    Known(Doubt),
-    /// That it has to wait.
-    Unclear(News),
-    /// That their versions were written into running pods, as a ConfigMap's files are.
-    AsAnyOther,
-}
-
-/// A pod that mounts a volume gets the newest versions, and so is often the first to tell of them. That pod is current,
-/// and whatever else a rollout brings; pods that were there before are not.
-fn mounted<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Tracked>, recorded: bool) -> Mounted {
-    let Some(tracked) = tracked else {
-        return Mounted::AsAnyOther;
-    };
-    let written = tracked.object.written;
-    let record = view.workload.record.as_ref().filter(|_| recorded);
-    let lags = |written: UnixSeconds, at: UnixSeconds| written.0 < at.0.saturating_sub(CLOCK_SKEW);
-    if written
-        .zip(record)
-        .is_some_and(|(written, record)| lags(written, record.at))
-    {
-        return Mounted::Unclear(News::Unseen); // all that is left is a pod that has not yet got what is recorded
-    }
-    if written.is_none() || written != tracked.object.created {
-        return Mounted::AsAnyOther;
-    }
-    if !recorded && tracked.change != Change::Modified {
-        return Mounted::Known(Doubt::Fresh); // it is as it was first mounted
-    }
-    match view.pods {
-        _ if view.workload.rollout == Rollout::InProgress => Mounted::Unclear(News::Arriving),
-        None => Mounted::Known(Doubt::Open),
-        Some(pods) if pods.behind => Mounted::Known(Doubt::Stale),
-        Some(_) => Mounted::Known(Doubt::Fresh),
-    }
 }
 
 /// Nothing comparable is recorded. Did the content change since the workload first used it?
@@ -570,8 +532,10 @@ const fn grade(news: &News) -> u8 {
 }
 
 mod past;
+mod rotation;
 
 use past::{Told, told};
+use rotation::rotated;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use crate::world::{PROD, World, annotated, deployment};
 const GROUP: &str = "secrets-store.csi.x-k8s.io";
 const STATUSES: &str = "secretproviderclasspodstatuses";
 
-fn install_driver(world: &World) {
+pub(crate) fn install_driver(world: &World) {
     for (plural, kind) in [
         ("secretproviderclasses", "SecretProviderClass"),
         (STATUSES, "SecretProviderClassPodStatus"),
@@ -19,7 +19,7 @@ fn install_driver(world: &World) {
     }
 }
 
-async fn world(choose: impl FnOnce(&mut afresh_controller::Config)) -> World {
+pub(crate) async fn world(choose: impl FnOnce(&mut afresh_controller::Config)) -> World {
     let mut world = World::empty(&Options::default(), |config| {
         config.csi = true;
         choose(config);
@@ -35,7 +35,7 @@ fn class(name: &str) -> Value {
         "metadata": {"namespace": PROD, "name": name}, "spec": {"provider": "vault"}})
 }
 
-fn mounts(classes: &[&str]) -> Value {
+pub(crate) fn mounts(classes: &[&str]) -> Value {
     let mounts: Vec<Value> = classes
         .iter()
         .map(|class| json!({"name": class, "mountPath": format!("/{class}")}))
@@ -51,7 +51,7 @@ fn mounts(classes: &[&str]) -> Value {
 }
 
 /// What the driver says of one pod's volume.
-fn says(world: &World, pod: &str, class: &str, version: &str) {
+pub(crate) fn says(world: &World, pod: &str, class: &str, version: &str) {
     let name = format!("{pod}-{PROD}-{class}");
     if world.sandbox.get(STATUSES, PROD, &name).is_none() {
         let uid = world.get("pods", pod)["metadata"]["uid"].clone();
@@ -82,16 +82,22 @@ fn mount_new(world: &World, app: &str, class: &str, version: &str) {
 
 /// Time passes, and whoever is new is mounted.
 async fn pass(world: &World, seconds: u64, given: &[(&str, &str)]) {
+    let given: Vec<_> = given.iter().map(|&(class, version)| ("web", class, version)).collect();
+    pass_for(world, seconds, &given).await;
+}
+
+/// The same for workloads by name.
+pub(crate) async fn pass_for(world: &World, seconds: u64, given: &[(&str, &str, &str)]) {
     for _ in 0..seconds * 4 {
         world.settle_for(Duration::from_millis(250)).await;
-        for (class, version) in given {
-            mount_new(world, "web", class, version);
+        for (app, class, version) in given {
+            mount_new(world, app, class, version);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn b7_two_classes_that_rotate_pod_by_pod_roll_once_each() {
+async fn reloader_defect_b7_two_classes_that_rotate_pod_by_pod_roll_once_each() {
     let world = world(|_| {}).await;
     world.create(deployment("web", mounts(&["db", "mq"])));
     pass(&world, 30, &[("db", "1"), ("mq", "1")]).await;
@@ -139,7 +145,7 @@ async fn a_rotation_is_found_that_came_while_nobody_ran() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a10_the_selector_for_config_objects_is_not_for_the_drivers_own() {
+async fn reloader_defect_a10_the_selector_for_config_objects_is_not_for_the_drivers_own() {
     let world = world(|config| config.selector = Some("watched=yes".to_owned())).await;
     world.create(deployment("web", mounts(&["db"])));
     pass(&world, 30, &[("db", "1")]).await;
@@ -151,7 +157,7 @@ async fn a10_the_selector_for_config_objects_is_not_for_the_drivers_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a11_a_driver_that_is_installed_later_is_found_without_a_restart() {
+async fn reloader_defect_a11_a_driver_that_is_installed_later_is_found_without_a_restart() {
     let mut world = World::empty(&Options::default(), |config| config.csi = true);
     world.restart();
     world.settle().await;

@@ -3,6 +3,7 @@
 
 mod admin;
 mod annotations;
+mod class_marks;
 mod compat;
 mod csi;
 mod dialects;

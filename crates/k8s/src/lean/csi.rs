@@ -195,6 +195,9 @@ fn entry(object: &Object) -> Entry {
 /// As Reloader's util.go does it: the name of the class is one line more.
 fn sha1(status: &Status) -> Sha1 {
     let objects = status.objects.iter();
-    let lines = objects.map(|object| (&*object.id, object.version.as_bytes()));
-    Sha1::of(lines.chain([("SecretProviderClassName", status.secret_provider_class_name.as_bytes())]))
+    let mut lines: Vec<String> = objects
+        .map(|object| format!("{}={}", object.id, object.version))
+        .collect();
+    lines.push(format!("SecretProviderClassName={}", status.secret_provider_class_name));
+    Sha1::of_lines(lines)
 }

@@ -35,6 +35,14 @@ impl Sha1 {
         lines.finish()
     }
 
+    /// The hash of a SecretProviderClass with these lines, in any order: its keys may come twice and hold any character,
+    /// so they are sorted whole, as Reloader does it.
+    #[must_use]
+    pub fn of_lines(mut lines: Vec<String>) -> Self {
+        lines.sort_unstable();
+        Self(sha1::Sha1::digest(lines.join(";").as_bytes()).into())
+    }
+
     /// The hash that these 40 digits write; `None` if they are none, or not in lower case as Reloader writes them.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -64,6 +64,16 @@ fn the_content_is_the_versions_in_any_order(#[case] objects: Value, #[case] same
 }
 
 #[test]
+fn the_lines_of_its_hash_are_sorted_whole_whatever_the_names_of_the_secrets_hold() {
+    // printf %s 'SecretProviderClassName=vault;a=b=1;a=z' | sha1sum
+    let seen = decode(&json!([{"id": "a", "version": "z"}, {"id": "a=b", "version": "1"}]));
+    assert_eq!(
+        seen.mount.sha1.map(|sha1| sha1.to_string()).as_deref(),
+        Some("2f8b7ccf2919976be6bd013e96ac83134a935c7e")
+    );
+}
+
+#[test]
 fn the_hash_is_that_of_reloader_with_the_name_of_the_class_as_one_line_more() {
     // printf %s 'SecretProviderClassName=vault;password=1' | sha1sum
     let seen = decode(&json!([{"id": "password", "version": "1"}]));
