@@ -28,6 +28,9 @@ pub struct Mount {
     pub created: Option<UnixSeconds>,
     /// When its versions were last written.
     pub written: Option<UnixSeconds>,
+    /// It was written to after it was made (`metadata.generation` above 1): times have whole seconds, and a rotation may
+    /// follow a mount within one.
+    pub rewritten: bool,
     /// `metadata.resourceVersion`.
     pub revision: Option<Revision>,
 }
@@ -40,7 +43,7 @@ impl Mount {
 
     /// It holds what it was mounted with.
     fn is_as_mounted(&self) -> bool {
-        self.written.is_some() && self.written == self.created
+        !self.rewritten && self.written.is_some() && self.written == self.created
     }
 }
 
@@ -244,6 +247,7 @@ mod tests {
             sha1: None,
             created: Some(UnixSeconds(created)),
             written: Some(UnixSeconds(written)),
+            rewritten: false,
             revision: Some(Revision(written.unsigned_abs())),
         }
     }
@@ -289,6 +293,11 @@ mod tests {
         classes.apply(key("old"), mount("old", "1", 10, 10));
         classes.apply(key("rotated"), mount("rotated", "2", 10, 50));
         classes.apply(key("new"), mount("new", "2", 60, 60));
+        let within_the_second = Mount {
+            rewritten: true,
+            ..mount("at-once", "2", 10, 10)
+        };
+        classes.apply(key("at-once"), within_the_second);
         let uses = |names: &[&str]| {
             let class = |name: &&str| Use::included(format!("secretproviderclass/{name}").parse().unwrap());
             names.iter().map(class).collect::<Vec<_>>()

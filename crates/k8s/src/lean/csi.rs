@@ -65,6 +65,8 @@ struct Meta {
     resource_version: Box<str>,
     #[serde(deserialize_with = "super::decode::time")]
     creation_timestamp: Option<UnixSeconds>,
+    #[serde(deserialize_with = "null_is_default")]
+    generation: i64,
     #[serde(deserialize_with = "super::decode::collect")]
     annotations: Kept,
     owner_references: Pods,
@@ -160,6 +162,7 @@ impl Watched for LeanMount {
             content: Content::new(entries),
             created: metadata.creation_timestamp,
             written: metadata.managed_fields.0,
+            rewritten: metadata.generation > 1,
             revision: revision(&metadata.resource_version),
         };
         Ok(Self {

@@ -34,6 +34,7 @@ fn mount(class: &str, pod: &str, version: &str, created: u64, written: u64) -> (
         sha1: None,
         created: Some(UnixSeconds(wall(created))),
         written: Some(UnixSeconds(wall(written))),
+        rewritten: created != written,
         revision: Some(Revision(1_000 + written)),
     };
     ((name("prod"), name(&format!("{pod}-{class}"))), mount)

@@ -46,6 +46,16 @@ fn a_mount_is_its_class_its_pod_and_when_its_versions_were_written() {
 }
 
 #[rstest]
+#[case(json!(1), false)]
+#[case(json!(2), true)]
+#[case(json!(null), false)]
+fn a_mount_of_a_later_generation_was_written_to_after_it_was_made(#[case] generation: Value, #[case] rewritten: bool) {
+    let mut seen = status(&json!([{"id": "password", "version": "1"}]));
+    seen["metadata"]["generation"] = generation;
+    assert_eq!(LeanMount::decode(&seen.to_string()).unwrap().mount.rewritten, rewritten);
+}
+
+#[rstest]
 #[case(json!([{"id": "b", "version": "2"}, {"id": "a", "version": "1"}]), true)]
 #[case(json!([{"id": "a", "version": "1"}, {"id": "b", "version": "3"}]), false)]
 #[case(json!([{"id": "a", "version": "1"}]), false)]
