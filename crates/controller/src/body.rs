@@ -3,7 +3,6 @@
 use afresh_engine::engine::{Begin, End, Roll};
 use afresh_model::annotation::{APPLIED, CONFIG};
 use afresh_model::reloader::marker::LAST_RELOADED_FROM;
-use afresh_model::reloader::marking::Marking;
 use afresh_model::time::Revision;
 use serde_json::{Value, json};
 
@@ -28,45 +27,6 @@ pub(crate) fn roll(roll: &Roll, paused_at: Option<&str>) -> Value {
         demand(&mut body, seen);
     }
     body
-}
-
-/// Puts the marks into a whole template, as the server does with those of its own kinds: lists are merged by name.
-pub(crate) fn mark(template: &mut Value, marks: &Marking) {
-    if let Some(text) = marks.annotation() {
-        template["metadata"]["annotations"][LAST_RELOADED_FROM] = text.into();
-    }
-    if let Some(spec) = marks.spec() {
-        merge(&mut template["spec"], &spec);
-    }
-}
-
-fn merge(into: &mut Value, patch: &Value) {
-    match (into, patch) {
-        (Value::Array(list), Value::Array(changes)) => changes.iter().for_each(|change| merge_item(list, change)),
-        (into @ (Value::Null | Value::Object(_)), Value::Object(changes)) => {
-            for (field, change) in changes {
-                merge(&mut into[field.as_str()], change);
-            }
-        }
-        (into @ Value::Null, Value::Array(changes)) => {
-            let mut list = Vec::new();
-            changes.iter().for_each(|change| merge_item(&mut list, change));
-            *into = Value::Array(list);
-        }
-        (into, value) => *into = value.clone(),
-    }
-}
-
-fn merge_item(list: &mut Vec<Value>, change: &Value) {
-    let same = |item: &Value| item["name"] == change["name"];
-    if change["$patch"] == "delete" {
-        list.retain(|item| !same(item));
-        return;
-    }
-    match list.iter_mut().find(|item| same(item)) {
-        Some(item) => merge(item, change),
-        None => list.push(change.clone()),
-    }
 }
 
 /// Resumes a Deployment, or takes out what is left of a pause.

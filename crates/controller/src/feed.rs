@@ -7,7 +7,7 @@ use afresh_engine::classes::MountKey;
 use afresh_engine::index::{Source, SourceKind};
 use afresh_k8s::lean::{
     DecodeError, LeanClass, LeanConfigMap, LeanMount, LeanNamespace, LeanPod, LeanSecret, LeanWorkload, Of, Reader,
-    Undecodable, WithSha1, Workloads,
+    Undecodable, Watched, WithSha1, Workloads,
 };
 use afresh_k8s::watch::{Event, InitialList, Presence, WatchFailure, WatchOptions, WatchStatus, watch_by};
 use afresh_k8s::write::{WriteError, Writer};
@@ -117,11 +117,11 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn namespace(&mut self, namespace: Option<&Name>) {
         // A kind that does not count is not watched either: Reloader's chart takes away the right to read it.
-        let labels = self.config.selector.clone();
+        let labels = || self.config.selector.clone();
         for kind in self.conventions.clone().objects.iter().copied() {
             match kind {
-                ConfigKind::ConfigMap => self.config_maps(namespace, labels.clone()),
-                ConfigKind::Secret => self.secrets(namespace, labels.clone()),
+                ConfigKind::ConfigMap => self.config_maps(self.options(namespace, labels(), None)),
+                ConfigKind::Secret => self.secrets(self.options(namespace, labels(), Some(NO_RELEASES))),
                 ConfigKind::SecretProviderClass => self.classes(namespace),
             }
         }
@@ -156,38 +156,39 @@ impl Builder<'_> {
         }
     }
 
-    fn config_maps(&mut self, namespace: Option<&Name>, labels: Option<String>) {
-        let source = SourceKind::Config(ConfigKind::ConfigMap);
-        let options = self.options(namespace, labels, None);
+    fn config_maps(&mut self, options: WatchOptions) {
         let conventions = self.conventions.clone();
-        let read = move |lean: LeanConfigMap| {
-            let (key, object, problem) = lean.into_object(&conventions);
-            Some(Thing::Object(key, object, problem))
-        };
-        // Only who keeps Reloader's marks pays for Reloader's hash.
-        if self.conventions.strategy.is_some() {
-            self.add(Of::<WithSha1<_>>::default(), source, options, move |WithSha1(lean)| {
-                read(lean)
-            });
-        } else {
-            self.add(Of::default(), source, options, read);
-        }
+        self.objects(ConfigKind::ConfigMap, options, move |lean: LeanConfigMap| {
+            lean.into_object(&conventions)
+        });
     }
 
-    fn secrets(&mut self, namespace: Option<&Name>, labels: Option<String>) {
-        let source = SourceKind::Config(ConfigKind::Secret);
-        let options = self.options(namespace, labels, Some(NO_RELEASES));
+    fn secrets(&mut self, options: WatchOptions) {
         let (key, conventions) = (self.key.clone(), self.conventions.clone());
-        let read = move |lean: LeanSecret| {
-            let (key, object, problem) = lean.into_object(&key, &conventions);
+        self.objects(ConfigKind::Secret, options, move |lean: LeanSecret| {
+            lean.into_object(&key, &conventions)
+        });
+    }
+
+    /// Only who keeps Reloader's marks pays for Reloader's hash.
+    fn objects<K: Watched>(
+        &mut self,
+        kind: ConfigKind,
+        options: WatchOptions,
+        read: impl Fn(K) -> (ConfigKey, ConfigObject, Option<Problem>) + Send + Sync + 'static,
+    ) where
+        WithSha1<K>: Watched,
+    {
+        let source = SourceKind::Config(kind);
+        let thing = move |lean| {
+            let (key, object, problem) = read(lean);
             Some(Thing::Object(key, object, problem))
         };
         if self.conventions.strategy.is_some() {
-            self.add(Of::<WithSha1<_>>::default(), source, options, move |WithSha1(lean)| {
-                read(lean)
-            });
+            let hashed = move |WithSha1(lean)| thing(lean);
+            self.add(Of::<WithSha1<K>>::default(), source, options, hashed);
         } else {
-            self.add(Of::default(), source, options, read);
+            self.add(Of::<K>::default(), source, options, thing);
         }
     }
 

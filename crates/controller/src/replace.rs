@@ -97,15 +97,13 @@ impl Actor {
         let whole = self.writer.get_whole(&command.key).await?;
         let path = command.key.kind.template_path();
         let mut template = path.iter().fold(&whole, |value, field| &value[*field]).clone();
-        body::mark(&mut template, marks);
+        marks.edit(&mut template);
         let place = path.iter().fold(&mut *body, |value, field| &mut value[*field]);
         if let Some(text) = marks.annotation() {
             place["metadata"]["annotations"][LAST_RELOADED_FROM] = text.into();
         }
-        for list in ["containers", "initContainers"] {
-            if marks.spec().is_some() && template["spec"][list].is_array() {
-                place["spec"][list] = template["spec"][list].take();
-            }
+        if marks.spec().is_some() {
+            place["spec"]["containers"] = template["spec"]["containers"].take();
         }
         body["metadata"]["resourceVersion"] = whole["metadata"]["resourceVersion"].clone();
         Ok(())
@@ -165,7 +163,7 @@ impl Actor {
         };
         let mut next = job::again(&old, &notes);
         if let Some(marks) = &roll.marks {
-            body::mark(&mut next["spec"]["template"], marks);
+            marks.edit(&mut next["spec"]["template"]);
         }
         let mut trial = next.clone();
         trial["metadata"]["name"] = json!(job::name_for(&key.name, &notes.config));
@@ -231,7 +229,7 @@ impl Actor {
             };
             let mut job = job::from_cron_job(&cron_job, &name, &notes);
             if let Some(marks) = &roll.marks {
-                body::mark(&mut job["spec"]["template"], marks);
+                marks.edit(&mut job["spec"]["template"]);
             }
             self.writer.make_job(&key.namespace, &job, Trial::No).await?;
         }

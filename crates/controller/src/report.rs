@@ -43,7 +43,7 @@ impl Controller {
         let unsynced: Vec<&str> = self
             .watches
             .iter()
-            .filter(|watch| !watch.status.is_synced() && !watch.source.kind.is_optional())
+            .filter(|watch| !watch.status.is_synced())
             .map(|watch| kind_word(watch.source.kind))
             .collect();
         let trouble = match (&unsynced[..], self.term.trouble()) {

@@ -336,11 +336,7 @@ impl Engine {
             held: VecDeque::new(),
             turn: None,
             owners: BTreeMap::new(),
-            // A driver may be absent; what its mounts hold is left as recorded until it is known.
-            unsynced: sources
-                .into_iter()
-                .filter(|source| !source.kind.is_optional())
-                .collect(),
+            unsynced: sources.into_iter().collect(),
             leading: false,
             scope: Scope::default(),
             object_problems: BTreeMap::new(),

@@ -60,12 +60,6 @@ impl SourceKind {
             Self::Config(_) | Self::Classes | Self::Mounts | Self::Namespaces => None,
         }
     }
-
-    /// Whether the server may be without it, so that nobody waits for its first list.
-    #[must_use]
-    pub const fn is_optional(self) -> bool {
-        matches!(self, Self::Classes | Self::Mounts)
-    }
 }
 
 /// A workload in the index.

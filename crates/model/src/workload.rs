@@ -12,7 +12,7 @@ use crate::policy::{Place, Policy, Problem, Reload};
 use crate::record::Record;
 use crate::reference::{Reference, references};
 use crate::reloader::marks::{Marks, Stamps};
-use crate::reloader::pause::{PAUSE_PERIOD, Pause};
+use crate::reloader::pause::Pause;
 use crate::template::PodTemplate;
 use crate::time::{Revision, UnixSeconds};
 use crate::usage::{Mode, Use, uses};
@@ -232,7 +232,7 @@ impl Observed {
         let mut tell = |message| {
             if kept {
                 problems.push(Problem {
-                    key: PAUSE_PERIOD.into(),
+                    key: keys.pause_period.clone(),
                     place: Place::Workload,
                     message,
                 });

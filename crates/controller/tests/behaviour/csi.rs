@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use afresh_sandbox::{Options, Patch, Resource};
+use afresh_sandbox::{Filter, Options, Patch, RequestFault, Resource};
 use serde_json::{Value, json};
 
 use crate::world::{PROD, World, annotated, deployment};
@@ -179,6 +179,25 @@ async fn reloader_defect_a11_a_driver_that_is_installed_later_is_found_without_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_waits_for_what_may_not_be_read_of_the_driver() {
+    let mut world = World::empty(&Options::default(), |config| config.csi = true);
+    install_driver(&world);
+    let forbidden = RequestFault::Status {
+        code: 403,
+        retry_after: None,
+    };
+    let lists = Filter::any().resource(STATUSES);
+    world.sandbox.faults().next_requests(usize::MAX, lists, forbidden);
+    world.restart();
+    world.configmap("other", json!({"a": "1"}));
+    world.create(deployment("other", crate::world::env_from("other")));
+    world.settle().await;
+    world.configmap("other", json!({"a": "2"}));
+    world.settle().await;
+    assert_eq!(world.revision("other"), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_class_that_is_ignored_and_an_application_that_rereads_are_left_alone() {
     let world = world(|_| {}).await;
     let mut ignored = class("db");
@@ -204,7 +223,7 @@ async fn without_the_flag_nothing_is_asked_of_the_driver() {
     }
     pass(&world, 60, &[("db", "2")]).await;
     assert_eq!(world.revision("web"), 1);
-    let asked = world.sandbox.log().find(&afresh_sandbox::Filter::any());
+    let asked = world.sandbox.log().find(&Filter::any());
     let by_us = asked
         .iter()
         .filter(|record| record.request.resource.starts_with("secretproviderclass"));

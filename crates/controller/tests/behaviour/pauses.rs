@@ -163,6 +163,27 @@ async fn a_period_that_is_taken_away_ends_the_pause_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_problem_with_the_period_names_the_key_that_was_chosen_for_it() {
+    let chosen = "example.org/pause";
+    let world = World::with(|config| {
+        config.reloader = Some(Reloader::default());
+        config.conventions.reloader.as_mut().unwrap().pause_period = chosen.into();
+    })
+    .await;
+    world.configmap("web", json!({"message": "1"}));
+    world.create(annotated(deployment("web", env_from("web")), &[(chosen, "5d")]));
+    let mut daemons = annotated(deployment("daemons", env_from("web")), &[(chosen, "1m")]);
+    daemons["kind"] = json!("DaemonSet");
+    daemons["spec"].as_object_mut().unwrap().remove("replicas");
+    world.create(daemons);
+    world.settle().await;
+    for name in ["web", "daemons"] {
+        let told = world.told("InvalidAnnotation", name);
+        assert!(told.len() == 1 && told[0].contains(chosen), "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn reloader_defect_a2_a_period_that_cannot_be_read_is_told_and_nothing_else_waits() {
     let world = web("5d").await;
     change(&world, "2");

@@ -9,9 +9,6 @@ use std::time::Duration;
 use crate::reloader::go;
 use crate::time::UnixSeconds;
 
-/// The annotation, unless a flag gives it another key.
-pub const PAUSE_PERIOD: &str = "deployment.reloader.stakater.com/pause-period";
-
 /// How far the clock that wrote `paused-at` may be ahead of ours, in seconds. Beyond that the time says nothing.
 const CLOCK_AHEAD: i64 = 60;
 

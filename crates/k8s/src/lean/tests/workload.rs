@@ -1,6 +1,6 @@
 //! Workloads, pods and namespaces.
 
-use afresh_model::name::WorkloadKind;
+use afresh_model::name::{CustomKind, WorkloadKind};
 use afresh_model::reference::references;
 use afresh_model::workload::Rollout;
 use rstest::rstest;
@@ -322,6 +322,17 @@ fn how_many_pods_there_should_be_is_what_the_workload_says() {
     );
     let nodes = json!({"spec": {"replicas": null}, "status": {"desiredNumberScheduled": 3}});
     assert_eq!(replicas(WorkloadKind::DaemonSet, &nodes), Some(3));
+    let custom = WorkloadKind::Custom("a.b/v1/Web=spec.template".parse::<CustomKind>().unwrap().intern());
+    let silent = json!({"spec": {"replicas": null, "selector": null}});
+    for (kind, unsaid) in [
+        (WorkloadKind::Rollout, Some(1)),
+        (WorkloadKind::DeploymentConfig, Some(1)),
+        (custom, None),
+    ] {
+        let patch = json!({"spec": {"replicas": 3, "selector": null}});
+        assert_eq!(replicas(kind, &patch), Some(3), "{kind:?}");
+        assert_eq!(replicas(kind, &silent), unsaid, "{kind:?}");
+    }
 }
 
 #[test]
