@@ -14,8 +14,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("afresh-k8s", &["afresh-engine", "afresh-model"]),
     ("afresh-controller", &["afresh-k8s", "afresh-engine", "afresh-model"]),
     ("afresh-volume", &["afresh-model"]),
-    ("afresh-agent", &["afresh-model", "afresh-volume"]),
     // Kubernetes only where a feature asks for it.
+    ("afresh-agent", &["afresh-model", "afresh-volume", "afresh-k8s"]),
     ("afresh", &["afresh-volume", "afresh-model", "afresh-k8s"]),
     ("afresh-sandbox", &["afresh-model", "afresh-volume"]),
     // `afresh demo` runs the sandbox.
@@ -38,7 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What only a feature of a crate may bring.
-const BY_FEATURE: &[(&str, &[&str])] = &[("afresh", &["afresh-k8s", "tokio"])];
+const BY_FEATURE: &[(&str, &[&str])] = &[("afresh", &["afresh-k8s", "tokio"]), ("afresh-agent", &["afresh-k8s"])];
 
 /// Foreign crates that only some of ours may use, development dependencies included.
 const CONFINED: &[(&str, &[&str])] = &[

@@ -7,7 +7,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::{self, AdminError};
 use crate::pipeline::Pipeline;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanError};
+use crate::source::{Follow, NoCluster, Objects, SourcePlan};
 use crate::status::Status;
 use crate::supervise::orphans;
 use crate::{AgentArgs, Target};
@@ -27,16 +28,18 @@ pub enum AgentError {
     /// The address of `--listen` cannot be used.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// Objects cannot be followed.
+    #[error(transparent)]
+    Source(#[from] NoCluster),
 }
 
-/// Runs until it is asked to end.
+/// Runs until it is asked to end. `objects` says whether the program can follow `--source`.
 ///
 /// # Errors
-/// If it cannot start. Trouble with files, checks and actions never ends it.
-pub fn main(args: &AgentArgs) -> Result<ExitCode, AgentError> {
-    let plan = Plan::of(&args.watch).and_then(|plan| plan.for_a_neighbour(args.process.is_some()));
-    let plan = match plan {
-        Ok(plan) => plan,
+/// If it cannot start. Trouble with files, objects, checks and actions never ends it.
+pub fn main(args: &AgentArgs, objects: Objects) -> Result<ExitCode, AgentError> {
+    let (plan, sources) = match plans(args, objects) {
+        Ok(plans) => plans,
         Err(error) => {
             eprintln!("error: {error}");
             return Ok(ExitCode::from(USAGE));
@@ -50,10 +53,12 @@ pub fn main(args: &AgentArgs) -> Result<ExitCode, AgentError> {
         .map_err(failed)?;
     runtime.block_on(async {
         let mut asked = EndSignals::catch().map_err(failed)?;
-        let status = Arc::new(Status::new(&plan));
+        let status = Arc::new(Status::new(Some(&plan), None));
         let serving = admin::serve(args.watch.listen, Arc::clone(&status)).await?;
+        let (following, mut opened) = SourcePlan::begin(sources, &status);
         let target = args.process.clone().map_or(Target::Nobody, Target::Process);
         let watching = async {
+            opened.wait().await;
             let mut pipeline = Pipeline::new(plan, status);
             pipeline.begin().await;
             pipeline.run(&target).await
@@ -61,12 +66,20 @@ pub fn main(args: &AgentArgs) -> Result<ExitCode, AgentError> {
         tokio::select! {
             never = watching => match never {},
             never = serving => match never {},
+            error = following => return Err(error.into()),
             never = orphans() => match never {},
             _ = asked.next() => {}
         }
         tracing::info!("ending, as asked");
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// What is watched and followed.
+fn plans(args: &AgentArgs, objects: Objects) -> Result<(Plan, Option<(SourcePlan, Follow)>), PlanError> {
+    let sources = SourcePlan::of(&args.watch.source, objects)?;
+    let plan = Plan::of(&args.watch)?.for_a_neighbour(args.process.is_some())?;
+    Ok((plan, sources))
 }
 
 /// SIGTERM and SIGINT, caught: as the first process of a container we would otherwise not get them.

@@ -8,6 +8,7 @@ use crate::LogArgs;
 use crate::action::Action;
 use crate::command_line::CommandLine;
 use crate::process::ProcessName;
+use crate::source::Source;
 
 /// The flags of `afresh agent`.
 #[derive(Debug, clap::Args)]
@@ -68,6 +69,32 @@ pub struct WatchArgs {
     /// Where /metrics, /livez, /readyz and /state are served, such as :9091; nowhere unless given
     #[arg(long, env = "AFRESH_LISTEN", value_name = "ADDRESS", value_parser = address)]
     pub listen: Option<SocketAddr>,
+    /// Objects that are followed by the API.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+/// The flags of objects that are followed by the API instead of being mounted.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Objects straight from the API, as files")]
+pub struct SourceArgs {
+    /// A ConfigMap or a Secret, or all with some labels (repeatable; one per line in the variable): configmap/NAME,
+    /// secret/NAMESPACE/NAME, configmap:LABEL=VALUE, secret/NAMESPACE:LABEL=VALUE, configmap/*:LABEL=VALUE. Of two that
+    /// hold the same key the later one wins
+    #[arg(long, env = "AFRESH_SOURCE", value_name = "OBJECT", value_delimiter = '\n')]
+    pub source: Vec<Source>,
+    /// The directory that their keys are written to, at one moment; it is watched as by --watch
+    #[arg(long, env = "AFRESH_SOURCE_DIR", value_name = "DIR")]
+    pub source_dir: Option<PathBuf>,
+    /// This kubeconfig; otherwise $KUBECONFIG, ~/.kube/config, or the pod's own ServiceAccount
+    #[arg(long, env = "AFRESH_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// This context of the kubeconfig instead of the current one
+    #[arg(long, env = "AFRESH_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+    /// The API server at this URL, without kubeconfig and credentials: kubectl proxy
+    #[arg(long, env = "AFRESH_SERVER", value_name = "URL", conflicts_with_all = ["kubeconfig", "context"])]
+    pub server: Option<String>,
 }
 
 /// A duration as everywhere in Afresh.

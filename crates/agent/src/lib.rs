@@ -22,12 +22,13 @@ pub mod process;
 mod progress;
 pub mod run;
 pub mod signal;
+pub mod source;
 mod staged;
 pub mod status;
 pub mod supervise;
 pub mod target;
 
-pub use args::{AgentArgs, WatchArgs};
+pub use args::{AgentArgs, SourceArgs, WatchArgs};
 pub use log::LogArgs;
 pub use run::RunArgs;
 pub use target::Target;

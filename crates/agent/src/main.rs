@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use afresh_agent::source::Objects;
 use clap::{Parser, Subcommand};
 
 /// Keeps the process beside it on the current content of mounted files.
@@ -22,8 +23,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Agent(args) => afresh_agent::agent::main(&args).map_err(|error| error.to_string()),
-        Command::Run(args) => afresh_agent::run::main(&args).map_err(|error| error.to_string()),
+        Command::Agent(args) => {
+            afresh_agent::agent::main(&args, Objects::NotBuiltIn).map_err(|error| error.to_string())
+        }
+        Command::Run(args) => afresh_agent::run::main(&args, Objects::NotBuiltIn).map_err(|error| error.to_string()),
     };
     match result {
         Ok(code) => code,

@@ -8,7 +8,7 @@
 //! Nothing here ends for trouble with files, checks or actions: it is told, counted and tried again. Newer content ends
 //! pauses and the actions that were to follow at once, and a step that has begun a second later.
 
-mod attempt;
+pub(crate) mod attempt;
 mod news;
 mod step;
 

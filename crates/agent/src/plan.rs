@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::SourceArgs;
 use crate::WatchArgs;
 use crate::action::Action;
 use crate::command_line::CommandLine;
+use crate::source::{Follow, Objects, SourcePlan};
 
 /// What is watched, and what follows from a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// No path.
-    #[error("nothing is watched: give --watch PATH")]
+    #[error("nothing is watched: give --watch PATH, or --source OBJECT with --source-dir DIR")]
     NothingWatched,
     /// Nothing follows.
     #[error("nothing follows from a change: give --on-change ACTION, --output DIR or both")]
@@ -47,7 +49,9 @@ pub enum PlanError {
     #[error("{0} needs an action: give --on-change ACTION")]
     NeedsAction(&'static str),
     /// The output would be its own input.
-    #[error("--output {output} and --watch {watch} lie within one another: the agent would answer its own writing")]
+    #[error(
+        "--output {output} and {watch}, which is watched, lie within one another: the agent would answer its own writing"
+    )]
     OutputWatched {
         /// The output.
         output: PathBuf,
@@ -66,6 +70,21 @@ pub enum PlanError {
          write signal:TERM, and the kubelet starts its container again"
     )]
     RestartNobody,
+    /// Written where?
+    #[error("--source needs a directory for the files: give --source-dir DIR")]
+    NoSourceDir,
+    /// Nothing is written there.
+    #[error("--source-dir needs something to write: give --source OBJECT, such as configmap/NAME")]
+    NoSource,
+    /// One source twice.
+    #[error("--source {0} is given twice")]
+    SourceTwice(String),
+    /// The small program.
+    #[error(
+        "--source needs a Kubernetes client, and this small program is built without one: use the `afresh` program \
+         (`afresh agent`, `afresh run`)"
+    )]
+    NotBuiltIn,
 }
 
 impl Plan {
@@ -74,8 +93,11 @@ impl Plan {
     /// # Errors
     /// See [`PlanError`].
     pub fn of(args: &WatchArgs) -> Result<Self, PlanError> {
+        let mut watch = args.watch.clone();
+        let directory = args.source.source_dir.iter();
+        watch.extend(directory.filter(|directory| !args.watch.contains(directory)).cloned());
         let plan = Self {
-            watch: args.watch.clone(),
+            watch,
             settle: args.settle,
             poll: Some(args.poll).filter(|poll| !poll.is_zero()),
             check: args.check.clone(),
@@ -87,11 +109,12 @@ impl Plan {
             every: args.every,
             act_at_start: args.act_at_start,
         };
-        plan.validate()?;
+        plan.validate(args.source.source_dir.is_some())?;
         Ok(plan)
     }
 
-    fn validate(&self) -> Result<(), PlanError> {
+    /// Files that the agent brings itself are enough: the application may look at them by itself.
+    fn validate(&self, brings_files: bool) -> Result<(), PlanError> {
         if self.watch.is_empty() {
             return Err(PlanError::NothingWatched);
         }
@@ -116,7 +139,7 @@ impl Plan {
             (Some(_), ..) => Err(PlanError::NeedsAction("--verify")),
             (_, Some(_), ..) => Err(PlanError::NeedsAction("--every")),
             (_, _, true, _) => Err(PlanError::NeedsAction("--act-at-start")),
-            (.., None) => Err(PlanError::NothingToDo),
+            (.., None) if !brings_files => Err(PlanError::NothingToDo),
             _ => Ok(()),
         }
     }
@@ -134,5 +157,37 @@ impl Plan {
             }
         }
         Ok(self)
+    }
+}
+
+impl SourcePlan {
+    /// What is to be followed, and by what; `None` if nothing is.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
+    pub fn of(args: &SourceArgs, objects: Objects) -> Result<Option<(Self, Follow)>, PlanError> {
+        if args.source.is_empty() {
+            return if args.source_dir.is_none() {
+                Ok(None)
+            } else {
+                Err(PlanError::NoSource)
+            };
+        }
+        let Objects::BuiltIn(follow) = objects else {
+            return Err(PlanError::NotBuiltIn);
+        };
+        for (index, source) in args.source.iter().enumerate() {
+            if args.source[..index].contains(source) {
+                return Err(PlanError::SourceTwice(source.to_string()));
+            }
+        }
+        let plan = Self {
+            sources: args.source.clone(),
+            directory: args.source_dir.clone().ok_or(PlanError::NoSourceDir)?,
+            kubeconfig: args.kubeconfig.clone(),
+            context: args.context.clone(),
+            server: args.server.clone(),
+        };
+        Ok(Some((plan, follow)))
     }
 }

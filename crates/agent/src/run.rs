@@ -18,6 +18,7 @@ use crate::environment::{EnvironmentError, Skipped, Sources};
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, PlanError};
 use crate::signal::SignalName;
+use crate::source::{Follow, NoCluster, Objects, Opened, SourcePlan};
 use crate::status::Status;
 use crate::supervise::{self, BadStart, ChildHandle, Policy, Program, Restart, SuperviseError};
 use crate::{LogArgs, Target, WatchArgs};
@@ -104,18 +105,22 @@ pub enum RunError {
     /// The address of `--listen` cannot be used.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// Objects cannot be followed.
+    #[error(transparent)]
+    Source(#[from] NoCluster),
     /// See there.
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
 }
 
-/// Runs the program until it has ended for good, and returns its exit status.
+/// Runs the program until it has ended for good, and returns its exit status. `objects` says whether `--source` can be
+/// followed.
 ///
 /// # Errors
 /// If it could not be started at all.
-pub fn main(args: &RunArgs) -> Result<ExitCode, RunError> {
-    let plan = match args.plan() {
-        Ok(plan) => plan,
+pub fn main(args: &RunArgs, objects: Objects) -> Result<ExitCode, RunError> {
+    let plans = match args.plans(objects) {
+        Ok(plans) => plans,
         Err(error) => {
             eprintln!("error: {error}");
             return Ok(ExitCode::from(USAGE));
@@ -126,25 +131,26 @@ pub fn main(args: &RunArgs) -> Result<ExitCode, RunError> {
         .enable_all()
         .build()
         .map_err(|source| RunError::Runtime { source })?;
-    runtime.block_on(run(args, plan)).map(ExitCode::from)
+    runtime.block_on(run(args, plans)).map(ExitCode::from)
 }
 
-async fn run(args: &RunArgs, plan: Option<Plan>) -> Result<u8, RunError> {
-    let (mut pipeline, status) = match plan {
-        Some(plan) => {
-            let status = Arc::new(Status::new(&plan));
-            (Some(Pipeline::new(plan, Arc::clone(&status))), Some(status))
-        }
-        None => (None, None),
-    };
-    let address = args.watch.listen.filter(|_| status.is_some());
-    let mut answering = pin!(admin::serve(address, status.unwrap_or_default()).await?);
-    if let Some(pipeline) = &mut pipeline {
+/// What is watched besides the environment, and which objects are followed.
+type Plans = (Option<Plan>, Option<(SourcePlan, Follow)>);
+
+async fn run(args: &RunArgs, (plan, sources): Plans) -> Result<u8, RunError> {
+    let (child, end) = ChildHandle::new();
+    let status = Arc::new(Status::new(plan.as_ref(), Some(child.clone())));
+    let mut answering = pin!(admin::serve(args.watch.listen, Arc::clone(&status)).await?);
+    let is_to_wait = plan.is_some() || sources.is_some();
+    let (mut following, opened) = SourcePlan::begin(sources, &status);
+    let mut pipeline = plan.map(|plan| Pipeline::new(plan, status));
+    if is_to_wait {
         // As an init it gets no signal that it does not ask for.
         let mut asked = EndSignals::catch().map_err(|source| RunError::Runtime { source })?;
         tokio::select! {
-            () = pipeline.begin() => pipeline.application_starts(),
+            () = content(opened, pipeline.as_mut()) => {}
             never = &mut answering => match never {},
+            error = &mut following => return Err(error.into()),
             signal = asked.next() => {
                 tracing::info!("ending, as asked, before there was content to start the program with");
                 return Ok(128 + signal);
@@ -157,7 +163,6 @@ async fn run(args: &RunArgs, plan: Option<Plan>) -> Result<u8, RunError> {
     let (environment, skipped) = sources.read()?;
     name_skipped(&skipped);
     let environment = Arc::new(environment);
-    let (child, end) = ChildHandle::new();
     let supervised = supervise::supervise(args.program(), Arc::clone(&environment), args.process.policy(), end);
     let acting = async {
         match pipeline {
@@ -170,6 +175,16 @@ async fn run(args: &RunArgs, plan: Option<Plan>) -> Result<u8, RunError> {
         never = environment_watch.run(environment, child.clone()) => match never {},
         never = acting => match never {},
         never = &mut answering => match never {},
+        error = following => Err(error.into()),
+    }
+}
+
+/// Returns when there is content to start the program with.
+async fn content(mut opened: Opened, pipeline: Option<&mut Pipeline>) {
+    opened.wait().await;
+    if let Some(pipeline) = pipeline {
+        pipeline.begin().await;
+        pipeline.application_starts();
     }
 }
 
@@ -181,12 +196,31 @@ fn name_skipped(skipped: &[Skipped]) {
 }
 
 impl RunArgs {
-    /// What is watched besides the environment; nothing if no path is given.
+    fn plans(&self, objects: Objects) -> Result<Plans, PlanError> {
+        let sources = SourcePlan::of(&self.watch.source, objects)?;
+        Ok((self.plan()?, sources))
+    }
+
+    /// What is watched besides the environment; nothing if nothing is to follow from it.
     fn plan(&self) -> Result<Option<Plan>, PlanError> {
-        if self.watch.watch.is_empty() && self.watch.output.is_none() && self.watch.on_change.is_empty() {
-            return Ok(None);
-        }
-        Plan::of(&self.watch).map(Some)
+        let WatchArgs {
+            watch,
+            output,
+            on_change,
+            check,
+            verify,
+            every,
+            act_at_start,
+            ..
+        } = &self.watch;
+        let is_asked_for = !watch.is_empty()
+            || output.is_some()
+            || !on_change.is_empty()
+            || check.is_some()
+            || verify.is_some()
+            || every.is_some()
+            || *act_at_start;
+        is_asked_for.then(|| Plan::of(&self.watch)).transpose()
     }
 
     fn program(&self) -> Program {

@@ -1,6 +1,9 @@
 //! What is known of the pipeline, for people and for Prometheus. Never content, and no plain digest of it: that of a
 //! weak Secret could be guessed.
 
+mod program;
+mod sources;
+
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,9 +13,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::plan::Plan;
+use crate::supervise::ChildHandle;
+use program::ProgramMetrics;
+use sources::SourceMetrics;
+#[cfg(feature = "source")]
+pub(crate) use sources::{SourceFacts, SourcesFacts};
 
 /// Labels of what was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,139 +65,78 @@ pub(crate) struct Facts {
     pub(crate) last_success: Option<i64>,
 }
 
-/// Shared by the pipeline, which writes it, and whoever asks.
-#[derive(Debug, Default)]
+/// Shared by those who work, who write it, and whoever asks.
+#[derive(Debug)]
 pub struct Status {
-    facts: Mutex<Facts>,
     registry: Registry,
-    steps: Family<StepLabels, Counter>,
-    changes: Counter,
     ready: Gauge,
+    steps: Family<StepLabels, Counter>,
+    /// Of the pipeline, where there is one.
+    facts: Mutex<Facts>,
+    files: Option<FileMetrics>,
+    /// Of the program, where it is ours.
+    program: Option<(ChildHandle, ProgramMetrics)>,
+    sources: SourceMetrics,
+}
+
+/// Of the pipeline.
+#[derive(Debug)]
+struct FileMetrics {
+    watch: Vec<PathBuf>,
+    output: Option<PathBuf>,
+    changes: Counter,
     pending: Gauge,
     rejected: Gauge,
     failing: Gauge,
     stale: Gauge,
     last_success: Gauge,
-    watch: Vec<PathBuf>,
-    output: Option<PathBuf>,
 }
 
-impl Status {
-    /// Of a pipeline that has not begun.
-    #[must_use]
-    pub fn new(plan: &Plan) -> Self {
-        let mut status = Self {
-            registry: Registry::with_prefix("afresh_agent"),
+impl FileMetrics {
+    fn register(plan: &Plan, to: &mut Registry) -> Self {
+        let metrics = Self {
             watch: plan.watch.clone(),
             output: plan.output.clone(),
-            ..Self::default()
+            changes: Counter::default(),
+            pending: Gauge::default(),
+            rejected: Gauge::default(),
+            failing: Gauge::default(),
+            stale: Gauge::default(),
+            last_success: Gauge::default(),
         };
-        status.register();
-        status
-    }
-
-    fn register(&mut self) {
-        let to = &mut self.registry;
-        to.register(
-            "changes",
-            "Different contents seen after the first",
-            self.changes.clone(),
-        );
-        to.register(
-            "steps",
-            "Checks, outputs, actions and verifications, by what became of them",
-            self.steps.clone(),
-        );
-        to.register(
-            "ready",
-            "Whether there is content that the application can use",
-            self.ready.clone(),
-        );
-        to.register(
-            "pending",
-            "Whether something is still to be done for the newest content",
-            self.pending.clone(),
-        );
-        to.register(
-            "rejected",
-            "Whether the newest content failed the check",
-            self.rejected.clone(),
-        );
-        to.register(
-            "failing",
-            "Whether something fails and is tried again",
-            self.failing.clone(),
-        );
-        to.register(
-            "stale_mounts",
-            "subPath mounts that show old content",
-            self.stale.clone(),
-        );
+        let help = "Different contents seen after the first";
+        to.register("changes", help, metrics.changes.clone());
+        let help = "Whether something is still to be done for the newest content";
+        to.register("pending", help, metrics.pending.clone());
+        let help = "Whether the newest content failed the check";
+        to.register("rejected", help, metrics.rejected.clone());
+        let help = "Whether something fails and is tried again";
+        to.register("failing", help, metrics.failing.clone());
+        let help = "subPath mounts that show old content";
+        to.register("stale_mounts", help, metrics.stale.clone());
+        let help = "When all actions last succeeded, since 1970";
         to.register_with_unit(
             "last_success_timestamp",
-            "When all actions last succeeded, since 1970",
+            help,
             Unit::Seconds,
-            self.last_success.clone(),
+            metrics.last_success.clone(),
         );
+        metrics
     }
 
-    /// Changes what is known.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut Facts)) {
-        change(&mut self.lock());
-    }
-
-    /// Counts different content.
-    pub(crate) fn changed(&self) {
-        self.changes.inc();
-    }
-
-    /// Counts a step: `check`, `output`, `verify`, or the kind of an action.
-    pub(crate) fn step(&self, step: &'static str, outcome: Outcome) {
-        let result = match outcome {
-            Outcome::Ok => "ok",
-            Outcome::Rejected => "rejected",
-            Outcome::Failed => "failed",
-        };
-        self.steps.get_or_create(&StepLabels { step, result }).inc();
-    }
-
-    /// Why the application has nothing to use yet; `None` if it has.
-    #[must_use]
-    pub fn not_ready(&self) -> Option<String> {
-        let facts = self.lock();
-        if facts.in_use.is_some() {
-            return None;
-        }
-        let reasons = [&facts.rejected, &facts.failing, &facts.unreadable];
-        let reason = reasons.into_iter().flatten().next().cloned();
-        Some(reason.unwrap_or_else(|| "still reading".to_owned()))
-    }
-
-    /// The metrics, in the OpenMetrics format.
-    #[must_use]
-    pub fn metrics(&self) -> String {
-        let facts = self.lock().clone();
-        self.ready.set(facts.in_use.is_some().into());
+    fn set(&self, facts: &Facts) {
         self.pending.set((!facts.is_current || facts.rejected.is_some()).into());
         self.rejected.set(facts.rejected.is_some().into());
         self.failing.set(facts.failing.is_some().into());
-        self.stale.set(i64::try_from(facts.stale.len()).unwrap_or(i64::MAX));
+        self.stale.set(count(facts.stale.len()));
         self.last_success.set(facts.last_success.unwrap_or(0));
-        let mut body = String::new();
-        // Writing to a string does not fail.
-        let _ = text::encode(&mut body, &self.registry);
-        body
     }
 
-    /// The state as JSON.
-    #[must_use]
-    pub fn state(&self) -> String {
-        let facts = self.lock().clone();
+    fn state(&self, facts: &Facts) -> Value {
         let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
-        let state = json!({
+        json!({
             "watch": paths(&self.watch),
             "output": self.output.as_ref().map(|output| output.display().to_string()),
-            "ready": facts.in_use.is_some(),
             "current": facts.is_current && facts.rejected.is_none(),
             "seen": { "generation": facts.generation, "files": facts.files },
             "inUse": facts.in_use,
@@ -200,7 +147,112 @@ impl Status {
             "staleMounts": paths(&facts.stale),
             "pollOnly": facts.degraded,
             "lastSuccess": facts.last_success.map(|at| afresh_model::time::UnixSeconds(at).to_string()),
-        });
+        })
+    }
+}
+
+impl Status {
+    /// Of what has not begun: a pipeline, a program of ours, or both.
+    #[must_use]
+    pub fn new(plan: Option<&Plan>, program: Option<ChildHandle>) -> Self {
+        let mut registry = Registry::with_prefix("afresh_agent");
+        let ready = Gauge::default();
+        let help = "Whether there is content that the application can use, and the program runs where it is ours";
+        registry.register("ready", help, ready.clone());
+        let steps = Family::default();
+        let help = "Checks, outputs, actions, verifications and written sources, by what became of them";
+        registry.register("steps", help, steps.clone());
+        let files = plan.map(|plan| FileMetrics::register(plan, &mut registry));
+        let program = program.map(|program| (program, ProgramMetrics::register(&mut registry)));
+        Self {
+            sources: SourceMetrics::register(&mut registry),
+            registry,
+            ready,
+            steps,
+            facts: Mutex::default(),
+            files,
+            program,
+        }
+    }
+
+    /// Changes what is known.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.lock());
+    }
+
+    /// Counts different content.
+    pub(crate) fn changed(&self) {
+        if let Some(files) = &self.files {
+            files.changes.inc();
+        }
+    }
+
+    /// Counts a step: `check`, `output`, `verify`, `source`, or the kind of an action.
+    pub(crate) fn step(&self, step: &'static str, outcome: Outcome) {
+        let result = match outcome {
+            Outcome::Ok => "ok",
+            Outcome::Rejected => "rejected",
+            Outcome::Failed => "failed",
+        };
+        self.steps.get_or_create(&StepLabels { step, result }).inc();
+    }
+
+    /// Why the application has nothing to use, or does not run where it is ours; `None` if it has, and does.
+    #[must_use]
+    pub fn not_ready(&self) -> Option<String> {
+        let content = self.files.as_ref().and_then(|_| self.no_content());
+        content.or_else(|| {
+            let (program, _) = self.program.as_ref()?;
+            let reason = program::not_running(&program.status())?;
+            Some(self.sources.waiting().unwrap_or(reason))
+        })
+    }
+
+    fn no_content(&self) -> Option<String> {
+        let facts = self.lock();
+        if facts.in_use.is_some() {
+            return None;
+        }
+        let reasons = [&facts.rejected, &facts.failing, &facts.unreadable];
+        let reason = reasons.into_iter().flatten().next().cloned();
+        drop(facts);
+        let reason = reason.or_else(|| self.sources.waiting());
+        Some(reason.unwrap_or_else(|| "still reading".to_owned()))
+    }
+
+    /// The metrics, in the OpenMetrics format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.ready.set(self.not_ready().is_none().into());
+        if let Some(files) = &self.files {
+            files.set(&self.lock());
+        }
+        if let Some((program, metrics)) = &self.program {
+            metrics.set(&program.status());
+        }
+        self.sources.set();
+        let mut body = String::new();
+        // Writing to a string does not fail.
+        let _ = text::encode(&mut body, &self.registry);
+        body
+    }
+
+    /// The state as JSON.
+    #[must_use]
+    pub fn state(&self) -> String {
+        let not_ready = self.not_ready();
+        let mut state = match &self.files {
+            Some(files) => files.state(&self.lock()),
+            None => json!({}),
+        };
+        state["ready"] = not_ready.is_none().into();
+        state["notReady"] = not_ready.into();
+        if let Some((program, _)) = &self.program {
+            state["program"] = program::state(&program.status());
+        }
+        if let Some(sources) = self.sources.state() {
+            state["sources"] = sources;
+        }
         format!("{state}\n")
     }
 
@@ -214,4 +266,8 @@ impl Status {
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -21,13 +21,13 @@ use std::time::Instant;
 use rustix::process::Signal;
 
 pub use handle::{ChildEnd, ChildError, ChildHandle, ChildStatus};
-pub use machine::{BadStart, Policy, Restart};
+pub use machine::{BadStart, Phase, Policy, Restart, Why};
 pub use outcome::Outcome;
 pub use process::Program;
 
 use crate::environment::Environment;
 use handle::{Answer, Request};
-use machine::{Machine, Step, Why};
+use machine::{Machine, Step};
 use process::{News, Process};
 use reap::Reaper;
 pub(crate) use reap::orphans;
@@ -98,8 +98,19 @@ impl Supervisor {
                     Step::Kill => self.kill(),
                 }
             }
+            self.show();
             step = self.next().await;
         }
+    }
+
+    /// Lets others see how far the program is.
+    fn show(&self) {
+        let (phase, fell_back) = (self.machine.phase(), self.machine.fell_back());
+        self.end.status.send_if_modified(|status| {
+            let is_new = (status.phase, status.fell_back) != (phase, fell_back);
+            (status.phase, status.fell_back) = (phase, fell_back);
+            is_new
+        });
     }
 
     /// Waits until something happens, and says what follows.
@@ -156,12 +167,9 @@ impl Supervisor {
             ),
             Why::Again => tracing::info!(pid, "the program is started again"),
         }
-        let fell_back = self.machine.fell_back();
         self.tell(|status| {
             status.pid = Some(pid);
-            status.starts += 1;
-            status.renewals += u64::from(why == Why::Renewed);
-            status.fell_back = fell_back;
+            status.started(why);
         });
         self.process = Some(process);
         self.answer(&Ok(()));
@@ -199,11 +207,9 @@ impl Supervisor {
             process.kill_group();
         }
         process.reap();
-        let fell_back = self.machine.fell_back();
         self.tell(|status| {
             status.pid = None;
             status.last = Some(outcome);
-            status.fell_back = fell_back;
         });
         tracing::info!(how = %outcome, "the program has ended");
         step

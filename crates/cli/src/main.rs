@@ -11,6 +11,7 @@ mod why;
 
 use std::process::ExitCode;
 
+use afresh_agent::source::{self, Objects};
 use clap::{Parser, Subcommand};
 
 /// Keeps every process in a Kubernetes cluster on the current ConfigMaps and Secrets.
@@ -43,8 +44,8 @@ fn main() -> ExitCode {
         Command::Controller(args) => controller::main(&args),
         Command::Reloader(args) => reloader::main(&args),
         Command::Why(args) => why::main(&args),
-        Command::Agent(args) => afresh_agent::agent::main(&args).map_err(Into::into),
-        Command::Run(args) => afresh_agent::run::main(&args).map_err(Into::into),
+        Command::Agent(args) => afresh_agent::agent::main(&args, Objects::BuiltIn(source::follow)).map_err(Into::into),
+        Command::Run(args) => afresh_agent::run::main(&args, Objects::BuiltIn(source::follow)).map_err(Into::into),
         Command::Demo(args) => demo::main(&args),
     };
     match result {

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// The tries for one content.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Attempt {
+pub(crate) struct Attempt {
     /// How many actions have succeeded.
     pub(super) done: usize,
     failures: u32,
@@ -20,7 +20,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// Counts a failure, and returns the pause until the next try.
-    pub(super) fn failed(&mut self) -> Duration {
+    pub(crate) fn failed(&mut self) -> Duration {
         let pause = pause(self.failures);
         self.failures = self.failures.saturating_add(1);
         self.due = Instant::now().checked_add(pause);

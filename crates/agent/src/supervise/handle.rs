@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustix::process::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::machine::{Phase, Why};
 use super::outcome::Outcome;
 use crate::environment::Environment;
 
@@ -49,16 +50,37 @@ pub(super) type Answer = oneshot::Sender<Result<(), ChildError>>;
 /// What is known of the program; for `/state` and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChildStatus {
+    /// How far it is.
+    pub phase: Phase,
     /// The process, while there is one.
     pub pid: Option<i32>,
-    /// How often it was started.
-    pub starts: u64,
-    /// How often it was started because something changed.
-    pub renewals: u64,
+    /// How often it was started, in the order of [`Why::ALL`].
+    starts: [u64; Why::ALL.len()],
+    /// Why it was started last.
+    pub why: Option<Why>,
     /// Whether the newest environment was bad, so that the last good one is in use.
     pub fell_back: bool,
     /// How it last ended.
     pub last: Option<Outcome>,
+}
+
+impl ChildStatus {
+    /// How often it was started.
+    #[must_use]
+    pub fn starts(&self) -> u64 {
+        self.starts.iter().sum()
+    }
+
+    /// How often it was started for this reason.
+    #[must_use]
+    pub fn started_by(&self, why: Why) -> u64 {
+        self.starts[why as usize]
+    }
+
+    pub(super) fn started(&mut self, why: Why) {
+        self.starts[why as usize] += 1;
+        self.why = Some(why);
+    }
 }
 
 /// Reaches the supervised program. Clones reach the same one.

@@ -53,7 +53,8 @@ pub struct Policy {
 
 /// Why the program is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
+pub enum Why {
+    /// For the first time.
     First,
     /// Something changed.
     Renewed,
@@ -61,6 +62,55 @@ pub(crate) enum Why {
     FellBack,
     /// It ended, and is to be started again.
     Again,
+}
+
+impl Why {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [Self::First, Self::Renewed, Self::FellBack, Self::Again];
+
+    /// As people see it: `first`, `changed`, `fell-back`, `ended`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Renewed => "changed",
+            Self::FellBack => "fell-back",
+            Self::Again => "ended",
+        }
+    }
+}
+
+/// How far a program is, as it is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// It waits for content to be started with.
+    #[default]
+    NotStarted,
+    /// It is being started.
+    Starting,
+    /// It runs.
+    Running,
+    /// It was asked to end, and is to be started again.
+    Stopping,
+    /// It ended, and is started again after a pause.
+    Waiting,
+    /// It ended for good.
+    Over,
+}
+
+impl Phase {
+    /// As people see it: `not-started`, `starting`, `running`, `stopping`, `waiting`, `ended`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NotStarted => "not-started",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Waiting => "waiting",
+            Self::Over => "ended",
+        }
+    }
 }
 
 /// What is to be done now.
@@ -241,6 +291,17 @@ impl<E: Clone + PartialEq> Machine<E> {
             }
             State::Waiting { .. } => Some(self.start(Why::Renewed)),
             State::Stopping { .. } | State::Starting(_) | State::Over => None,
+        }
+    }
+
+    /// How far the program is.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.state {
+            State::Waiting { .. } => Phase::Waiting,
+            State::Starting(_) => Phase::Starting,
+            State::Running { .. } => Phase::Running,
+            State::Stopping { .. } => Phase::Stopping,
+            State::Over => Phase::Over,
         }
     }
 

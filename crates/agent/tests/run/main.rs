@@ -7,6 +7,7 @@ mod environment;
 mod files;
 mod init;
 mod pipeline;
+mod probes;
 mod process_1;
 mod scene;
 mod terminal;

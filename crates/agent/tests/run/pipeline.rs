@@ -1,8 +1,7 @@
 //! The agent beside an application: what it does of a change, whatever happens meanwhile.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -15,7 +14,7 @@ use rustix::process::{Signal, kill_process};
 
 use crate::files::{agent, read, says};
 use crate::process_1::{NAMESPACE, process_1};
-use crate::scene::{PROGRAM, Run, Scene, can_be_process_1, children, eventually};
+use crate::scene::{PROGRAM, Run, Scene, ask, can_be_process_1, children, eventually};
 
 const ACT: &str = "exec:sh -c 'cat $DIR/volume/a >> $DIR/done; echo >> $DIR/done'";
 const ACT_ON_OUTPUT: &str = "exec:sh -c 'cat $DIR/out/a >> $DIR/done; echo >> $DIR/done'";
@@ -369,14 +368,6 @@ fn an_action_that_failed_is_not_waited_for_while_nothing_can_be_read() {
     scene.logged("attempt=2");
 }
 
-fn ask(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 #[test]
 fn people_and_probes_are_told_what_is_in_use_and_why_not_more() {
     let scene = Scene::new();
@@ -392,8 +383,7 @@ fn people_and_probes_are_told_what_is_in_use_and_why_not_more() {
     ];
     let _run = agent(&scene, &flags);
     scene.logged("there is no good content yet");
-    let log = scene.log();
-    let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
+    let address = &scene.address();
     let ready = ask(address, "/readyz");
     assert!(
         ready.starts_with("HTTP/1.1 503") && ready.contains("the check failed: exit status: 1"),
@@ -444,6 +434,10 @@ fn people_and_probes_are_told_what_is_in_use_and_why_not_more() {
 #[case(&["--watch", "/tmp", "--output", "/o", "--verify", "true"], "--verify needs an action")]
 #[case(&["--watch", "/tmp", "--on-change", "exec:true", "--process", "/bin/sh"], "is no name of a process")]
 #[case(&["--watch", "/tmp", "--on-change", "exec:true", "--listen", "9091"], "\"9091\" is no address")]
+#[case(
+    &["--source", "configmap/web", "--source-dir", "/o", "--on-change", "exec:true"],
+    "this small program is built without one: use the `afresh` program"
+)]
 fn what_is_wrong_is_named_and_the_status_is_2(#[case] flags: &[&str], #[case] message: &str) {
     let output = Command::new(PROGRAM).arg("agent").args(flags).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();

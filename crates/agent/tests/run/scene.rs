@@ -2,7 +2,8 @@
 
 use std::fmt::Debug;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -111,10 +112,28 @@ impl Scene {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// Where `--listen` answers, once it does.
+    pub(crate) fn address(&self) -> String {
+        eventually("an address", || {
+            let log = self.log();
+            let line = log.lines().find(|line| line.contains("serving metrics and state"))?;
+            line.split("address=").nth(1).map(str::to_owned)
+        })
+    }
+
     /// Waits until the supervisor has logged so.
     pub(crate) fn logged(&self, text: &str) {
         eventually(text, || self.log().contains(text).then_some(()));
     }
+}
+
+/// The answer to a GET, with its head.
+pub(crate) fn ask(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// A process that is killed if a test does not wait for its end.

@@ -1,0 +1,518 @@
+//! `--source` of `afresh agent` and `afresh run`, against an API server in the process: what is written, when, and what
+//! follows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use afresh_sandbox::{Filter, Options, Patch, RequestFault, Sandbox, Serving, WatchFault};
+use afresh_testbed::free_ports;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Only so that what never comes is a failure and not a hang.
+const LONG: Duration = Duration::from_secs(120);
+
+/// Writes down what the files say.
+const ACT: &str = "exec:sh -c 'cat $DIR/objects/* >> $DIR/done; echo >> $DIR/done'";
+
+fn object(kind: &str, namespace: &str, name: &str, labels: &Value, data: &Value) -> Value {
+    let field = if kind == "Secret" { "stringData" } else { "data" };
+    json!({"apiVersion": "v1", "kind": kind, "metadata": {"namespace": namespace, "name": name, "labels": labels},
+        field: data})
+}
+
+/// An API server, and a directory for the files.
+struct Scene {
+    sandbox: Sandbox,
+    serving: Option<Serving>,
+    url: String,
+    directory: TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let sandbox = Sandbox::start(&Options::api_server_only());
+        for namespace in ["prod", "shared"] {
+            let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+            sandbox.create(body).unwrap();
+        }
+        let serving = sandbox.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+        Self {
+            sandbox,
+            url: serving.url().to_string(),
+            serving: Some(serving),
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn config_map(&self, namespace: &str, name: &str, data: &Value) {
+        self.labelled(namespace, name, &json!({}), data);
+    }
+
+    fn labelled(&self, namespace: &str, name: &str, labels: &Value, data: &Value) {
+        let body = object("ConfigMap", namespace, name, labels, data);
+        self.sandbox.apply(body).unwrap();
+    }
+
+    fn secret(&self, namespace: &str, name: &str, data: &Value) {
+        let body = object("Secret", namespace, name, &json!({}), data);
+        self.sandbox.apply(body).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.path(name)).ok()
+    }
+
+    fn log(&self) -> String {
+        self.read("log").unwrap_or_default()
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_afresh"));
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        // Only what a test gives.
+        command
+            .args(words)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", "/nowhere")
+            .env("DIR", self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true);
+        command
+    }
+
+    fn flags(&self, sources: &[&str]) -> Vec<String> {
+        let [port] = free_ports().unwrap();
+        let mut flags = vec![
+            format!("--server={}", self.url),
+            format!("--source-dir={}", self.path("objects").display()),
+            format!("--listen=127.0.0.1:{port}"),
+            "--settle=20ms".to_owned(),
+        ];
+        flags.extend(sources.iter().map(|source| format!("--source={source}")));
+        flags
+    }
+
+    /// `afresh agent` with these sources, which writes down what the files say after each change.
+    fn agent(&self, sources: &[&str], more: &[&str]) -> Agent {
+        self.start("agent", sources, &[&["--on-change", ACT], more].concat())
+    }
+
+    fn start(&self, subcommand: &str, sources: &[&str], more: &[&str]) -> Agent {
+        let flags = self.flags(sources);
+        let address = flags[2].trim_start_matches("--listen=").parse().unwrap();
+        let words = flags.iter().map(String::as_str).chain(more.iter().copied());
+        let words: Vec<_> = [subcommand].into_iter().chain(words).collect();
+        let child = self.command(&words).spawn().unwrap();
+        Agent { child, address }
+    }
+
+    async fn eventually<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            assert!(begun.elapsed() < LONG, "never: {what}; log:\n{}", self.log());
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn says(&self, name: &str, text: &str) {
+        let what = format!("{text:?} in {name}, which has {:?}", self.read(name));
+        self.eventually(&what, async || (self.read(name)? == text).then_some(()))
+            .await;
+    }
+
+    async fn logged(&self, text: &str) {
+        self.eventually(text, async || self.log().contains(text).then_some(()))
+            .await;
+    }
+
+    async fn ready(&self, agent: &Agent) {
+        self.eventually("ready", async || (agent.get("/readyz").await?.0 == 200).then_some(()))
+            .await;
+    }
+
+    /// Waits until it is not ready for this reason.
+    async fn not_ready(&self, agent: &Agent, reason: &str) {
+        self.eventually(reason, async || {
+            let (code, body) = agent.get("/readyz").await?;
+            (code == 503 && body.contains(reason)).then_some(())
+        })
+        .await;
+    }
+}
+
+struct Agent {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Agent {
+    async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let exchange = async {
+            let mut stream = TcpStream::connect(self.address).await.ok()?;
+            let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.ok()?;
+            let (head, body) = answer.split_once("\r\n\r\n")?;
+            Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+        };
+        timeout(LONG, exchange).await.ok()?
+    }
+
+    async fn state(&self) -> Value {
+        let (_, body) = self.get("/state").await.unwrap();
+        serde_json::from_str(&body).unwrap()
+    }
+
+    async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, body) = self.get("/metrics").await?;
+        let line = body.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
+    }
+
+    /// SIGTERM; its exit status.
+    async fn end(mut self) -> Option<i32> {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        kill_process(pid.unwrap(), Signal::TERM).unwrap();
+        timeout(LONG, self.child.wait()).await.unwrap().unwrap().code()
+    }
+
+    /// SIGKILL.
+    async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_begins_before_every_object_was_seen_and_then_each_change_is_one_action() {
+    let scene = Scene::new().await;
+    scene.config_map("default", "web", &json!({"a": "1"}));
+    let agent = scene.agent(&["configmap/web", "secret/prod/login"], &[]);
+    scene.not_ready(&agent, "secret/prod/login does not exist").await;
+    scene
+        .logged("it does not exist; waiting for it source=secret/prod/login")
+        .await;
+    assert_eq!(agent.get("/livez").await.unwrap().0, 200);
+    assert_eq!(agent.metric("afresh_agent_source_absent").await, Some(1.0));
+    assert!(
+        !scene.path("objects/a").exists(),
+        "one without the other is not begun with"
+    );
+
+    scene.secret("prod", "login", &json!({"password": "hunter2"}));
+    scene.ready(&agent).await;
+    assert_eq!(scene.read("objects/a").unwrap(), "1");
+    let mode = |name: &str| fs::metadata(scene.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("objects/a"), mode("objects/password")), (0o644, 0o440));
+    assert!(scene.read("done").is_none(), "what is there at the start is no change");
+
+    scene.config_map("default", "web", &json!({"a": "2"}));
+    scene.says("done", "2hunter2\n").await;
+    // What changes no content is no change.
+    scene.labelled("default", "web", &json!({"some": "label"}), &json!({"a": "2"}));
+    scene.secret("prod", "login", &json!({"password": "hunter3"}));
+    scene.says("done", "2hunter2\n2hunter3\n").await;
+
+    let (state, log) = (agent.state().await, scene.log());
+    assert_eq!(state["sources"]["all"][1]["state"], "present");
+    assert!(
+        !log.contains("hunter") && !state.to_string().contains("hunter"),
+        "{log}"
+    );
+    assert_eq!(agent.end().await, Some(0));
+}
+
+#[tokio::test]
+async fn of_two_objects_with_the_same_key_the_later_one_wins_and_that_is_told_once() {
+    let scene = Scene::new().await;
+    scene.config_map("shared", "base", &json!({"a": "base", "b": "base"}));
+    scene.config_map("prod", "own", &json!({"a": "own"}));
+    let agent = scene.agent(&["configmap/shared/base", "configmap/prod/own"], &[]);
+    scene.ready(&agent).await;
+    assert_eq!(
+        (scene.read("objects/a").unwrap(), scene.read("objects/b").unwrap()),
+        ("own".into(), "base".into())
+    );
+    scene.config_map("shared", "base", &json!({"a": "other"}));
+    scene.config_map("prod", "own", &json!({"a": "own 2"}));
+    scene.says("objects/a", "own 2").await;
+    let told = "two objects hold the same key; that of the later source is used";
+    assert_eq!(scene.log().matches(told).count(), 1, "{}", scene.log());
+    assert!(
+        scene
+            .log()
+            .contains("hidden=configmap/shared/base key=a used=configmap/prod/own")
+    );
+}
+
+#[tokio::test]
+async fn an_object_that_goes_leaves_its_files_until_it_is_back() {
+    let scene = Scene::new().await;
+    scene.config_map("prod", "web", &json!({"a": "1"}));
+    let agent = scene.agent(&["configmap/prod/web"], &[]);
+    scene.ready(&agent).await;
+    scene.sandbox.delete("configmaps", "prod", "web").unwrap();
+    scene.logged("it is gone; its last content stays").await;
+    assert_eq!(agent.state().await["sources"]["all"][0]["state"], "gone");
+    assert_eq!(scene.read("objects/a").unwrap(), "1");
+    assert_eq!(agent.get("/readyz").await.unwrap().0, 200);
+    scene.config_map("prod", "web", &json!({"a": "2"}));
+    scene.says("done", "2\n").await;
+    assert_eq!(agent.metric("afresh_agent_source_absent").await, Some(0.0));
+}
+
+#[tokio::test]
+async fn a_selection_follows_what_bears_the_labels_in_its_namespaces() {
+    let scene = Scene::new().await;
+    let labels = json!({"app": "web"});
+    scene.labelled("prod", "one", &labels, &json!({"one": "1"}));
+    scene.labelled("shared", "two", &labels, &json!({"two": "2"}));
+    scene.labelled("prod", "three", &json!({"app": "db"}), &json!({"three": "3"}));
+    let everywhere = scene.agent(&["configmap/*:app in (web, site)"], &[]);
+    scene.ready(&everywhere).await;
+    let names = |scene: &Scene| {
+        let visible = |entry: fs::DirEntry| {
+            entry
+                .file_name()
+                .into_string()
+                .ok()
+                .filter(|name| !name.starts_with(".."))
+        };
+        let mut names: Vec<_> = fs::read_dir(scene.path("objects"))
+            .unwrap()
+            .flatten()
+            .filter_map(visible)
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&scene), ["one", "two"]);
+    // It gets the label, another one loses it.
+    scene.labelled("prod", "three", &labels, &json!({"three": "3"}));
+    scene.says("done", "132\n").await;
+    scene.labelled("shared", "two", &json!({"app": "db"}), &json!({"two": "2"}));
+    scene.says("done", "132\n13\n").await;
+    assert_eq!(names(&scene), ["one", "three"]);
+    everywhere.kill().await;
+
+    let here = scene.agent(&["configmap/shared:app=web"], &[]);
+    scene.ready(&here).await;
+    scene
+        .eventually("nothing is selected", async || names(&scene).is_empty().then_some(()))
+        .await;
+    scene.labelled("shared", "two", &labels, &json!({"two": "2"}));
+    scene
+        .eventually("it is", async || (names(&scene) == ["two"]).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn watches_that_break_miss_nothing_and_the_files_stay() {
+    let scene = Scene::new().await;
+    scene.config_map("prod", "web", &json!({"a": "1"}));
+    let agent = scene.agent(&["configmap/prod/web"], &[]);
+    scene.ready(&agent).await;
+    let faults = scene.sandbox.faults();
+    let config_maps = || Filter::any().resource("configmaps");
+    faults.next_watches(1, config_maps(), WatchFault::StatusGone);
+    faults.next_requests(
+        2,
+        config_maps(),
+        RequestFault::Status {
+            code: 500,
+            retry_after: None,
+        },
+    );
+    faults.break_watches();
+    scene.config_map("prod", "web", &json!({"a": "2"}));
+    scene.logged("it cannot be followed now; what is written stays").await;
+    assert!(scene.path("objects/a").exists());
+    scene.says("done", "2\n").await;
+    assert_eq!(scene.read("objects/a").unwrap(), "2");
+    let refused = agent
+        .metric("afresh_agent_source_failures_total{reason=\"refused\"}")
+        .await;
+    assert!(refused >= Some(1.0), "{refused:?}");
+    scene
+        .eventually("no trouble any more", async || {
+            (agent.metric("afresh_agent_source_failing").await? == 0.0).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn an_agent_that_starts_without_the_api_server_begins_with_what_was_written_before() {
+    let mut scene = Scene::new().await;
+    scene.config_map("prod", "web", &json!({"a": "1"}));
+    let sources = ["configmap/prod/web", "configmap/prod/late"];
+    let first = scene.agent(&sources[..1], &[]);
+    scene.ready(&first).await;
+    first.kill().await;
+
+    let second = scene.agent(&sources, &[]);
+    scene.logged("beginning with what an earlier start has written").await;
+    scene.ready(&second).await;
+    second.kill().await;
+
+    drop(scene.serving.take());
+    let third = scene.agent(&sources[..1], &["--act-at-start"]);
+    scene.says("done", "1\n").await;
+    assert_eq!(third.get("/readyz").await.unwrap().0, 200);
+    let trouble = third.state().await["sources"]["all"][0]["trouble"].to_string();
+    assert!(trouble.contains("cannot reach the API server"), "{trouble}");
+    assert!(third.metric("afresh_agent_source_failing").await >= Some(1.0));
+}
+
+#[tokio::test]
+async fn without_anything_written_before_an_api_server_that_is_away_is_waited_for() {
+    let mut scene = Scene::new().await;
+    drop(scene.serving.take());
+    let address: SocketAddr = scene
+        .url
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .parse()
+        .unwrap();
+    let agent = scene.agent(&["configmap/prod/web"], &[]);
+    scene
+        .not_ready(&agent, "configmap/prod/web: cannot reach the API server")
+        .await;
+    scene.config_map("prod", "web", &json!({"a": "1"}));
+    scene.serving = Some(scene.sandbox.serve(address).await.unwrap());
+    scene.ready(&agent).await;
+    assert_eq!(scene.read("objects/a").unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_is_told_and_tried_again() {
+    let scene = Scene::new().await;
+    scene.config_map("prod", "web", &json!({"a": "1"}));
+    // Something is in the way.
+    fs::write(scene.path("objects"), "").unwrap();
+    let agent = scene.agent(&["configmap/prod/web"], &[]);
+    scene.not_ready(&agent, "cannot make").await;
+    scene.logged("the objects cannot be written; it is tried again").await;
+    fs::remove_file(scene.path("objects")).unwrap();
+    scene.ready(&agent).await;
+    assert_eq!(scene.read("objects/a").unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_program_is_started_with_an_environment_of_objects_and_restarted_with_the_next() {
+    let scene = Scene::new().await;
+    scene.config_map("prod", "settings", &json!({"LEVEL": "1"}));
+    let objects = format!("--env-from={}", scene.path("objects").display());
+    let script = "echo $LEVEL $PASSWORD >> $DIR/starts; exec sleep 1000";
+    let more = [&objects, "--", "sh", "-c", script];
+    let run = scene.start("run", &["configmap/prod/settings", "secret/prod/login"], &more);
+    scene.not_ready(&run, "secret/prod/login does not exist").await;
+    assert!(scene.read("starts").is_none());
+    scene.secret("prod", "login", &json!({"PASSWORD": "p1"}));
+    scene.says("starts", "1 p1\n").await;
+    scene.config_map("prod", "settings", &json!({"LEVEL": "2"}));
+    scene.says("starts", "1 p1\n2 p1\n").await;
+    scene
+        .eventually("told", async || {
+            let state = run.state().await;
+            (state["program"]["restarts"]["changed"] == 1 && state["program"]["state"] == "running").then_some(())
+        })
+        .await;
+    assert_eq!(run.end().await, Some(143), "as the program, by SIGTERM");
+}
+
+#[tokio::test]
+async fn a_supervisor_that_waits_for_objects_ends_as_a_program_that_is_terminated() {
+    let scene = Scene::new().await;
+    let run = scene.start(
+        "run",
+        &["configmap/prod/none"],
+        &["--", "sh", "-c", "echo > $DIR/starts"],
+    );
+    scene.not_ready(&run, "configmap/prod/none does not exist").await;
+    assert_eq!(run.get("/livez").await.unwrap().0, 200);
+    assert_eq!(run.state().await["program"]["state"], "not-started");
+    assert_eq!(run.end().await, Some(143));
+    assert!(scene.read("starts").is_none(), "it was never started");
+}
+
+#[tokio::test]
+async fn objects_alone_are_enough_for_an_application_that_looks_by_itself() {
+    let scene = Scene::new().await;
+    scene.config_map("prod", "web", &json!({"a": "1"}));
+    let agent = scene.start("agent", &["configmap/prod/web"], &[]);
+    scene.says("objects/a", "1").await;
+    let patch = Patch::Merge(json!({"data": {"a": null, "b": "2"}}));
+    scene.sandbox.patch("configmaps", "prod", "web", &patch).unwrap();
+    scene.says("objects/b", "2").await;
+    scene
+        .eventually("gone", async || (!scene.path("objects/a").exists()).then_some(()))
+        .await;
+    assert_eq!(agent.end().await, Some(0));
+}
+
+#[tokio::test]
+async fn wrong_flags_are_named_with_the_way_out() {
+    let scene = Scene::new().await;
+    let directory = "--source-dir=/tmp/objects";
+    let cases: [(&[&str], i32, &str); 6] = [
+        (
+            &["--source=configmap/a"],
+            2,
+            "--source needs a directory for the files: give --source-dir DIR",
+        ),
+        (
+            &[directory],
+            2,
+            "--source-dir needs something to write: give --source OBJECT",
+        ),
+        (
+            &["--source=configmap/a", "--source=cm/a", directory],
+            2,
+            "--source configmap/a is given twice",
+        ),
+        (&["--source=configmap:", directory], 2, "there is no label in it"),
+        (
+            &["--source=pod/a", directory],
+            2,
+            "begins with neither configmap nor secret",
+        ),
+        (
+            &["--source=configmap/a", directory],
+            1,
+            "cannot tell which cluster --source means",
+        ),
+    ];
+    for (flags, code, message) in cases {
+        let mut command = scene.command(&["agent"]);
+        command.args(flags).stderr(Stdio::piped());
+        let output = timeout(LONG, command.output()).await.unwrap().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{error}");
+        assert!(error.contains(message), "{error}");
+    }
+}
