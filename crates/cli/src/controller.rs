@@ -6,18 +6,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use afresh_controller::config::SecretName;
-use afresh_controller::{Config, LeaderConfig, run};
+use afresh_controller::{Config, LeaderConfig};
 use afresh_engine::lease::Terms;
 use afresh_k8s::client::RequestCounts;
-
 use afresh_model::convention::Conventions;
 use afresh_model::name::{CustomKind, Name, WorkloadKind};
 use afresh_model::policy::Reload;
-use anyhow::Context as _;
 
 use crate::cluster::ClusterArgs;
 use crate::logging::LogArgs;
-use crate::{parse, signals};
+use crate::parse;
+use crate::start::start;
 
 /// The flags of `afresh controller`.
 #[derive(Debug, clap::Args)]
@@ -143,26 +142,12 @@ struct LeadArgs {
 /// Runs the controller until it is asked to end.
 pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     args.log.begin();
-    let config = match args.config() {
-        Ok(config) => config,
-        Err(message) => crate::usage(&message),
-    };
-    // One thread: the work is waiting, and memory counts.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")?;
-    runtime.block_on(async {
-        let client = args.cluster.connect(&config.requests).await?.client;
-        let end = signals::asked_to_end().context("cannot catch signals")?;
-        run(client, config, end).await?;
-        Ok(ExitCode::SUCCESS)
-    })
+    start(&args.cluster, args.config())
 }
 
 impl Args {
     /// The configuration, or what is wrong with the flags together.
-    fn config(&self) -> Result<Config, String> {
+    pub(crate) fn config(&self) -> Result<Config, String> {
         let (scope, action, lead) = (&self.scope, &self.action, &self.lead);
         for (flag, zero) in [
             ("--concurrency", action.concurrency == 0),
@@ -207,7 +192,7 @@ impl Args {
 
 /// Whose annotations are honoured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Honor {
+pub(crate) enum Honor {
     /// Stakater Reloader's
     Reloader,
     /// wave's

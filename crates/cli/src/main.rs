@@ -7,6 +7,7 @@ mod logging;
 mod parse;
 mod reloader;
 mod signals;
+mod start;
 mod why;
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! `afresh reloader`: Reloader's flags and environment, and the same controller underneath.
 
 mod environment;
-mod options;
+pub(crate) mod options;
 mod value;
 
 use std::collections::BTreeSet;
@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use afresh_controller::config::{self, SecretName};
 use afresh_controller::reloader::{Endpoint, MetaInfo};
-use afresh_controller::{Config, LeaderConfig, run};
+use afresh_controller::{Config, LeaderConfig};
 use afresh_engine::lease::Terms;
 use afresh_model::convention::{Conventions, Jobs};
 use afresh_model::name::{ConfigKind, Name, WorkloadKind};
 use afresh_model::policy::Reload;
 use afresh_model::reloader::marks::Strategy;
 use afresh_model::reloader::{Key, Keys};
-use anyhow::Context as _;
 use environment::Read;
 
 use crate::cluster::ClusterArgs;
 use crate::logging::{self, Format};
-use crate::{parse, signals};
+use crate::parse;
+use crate::start::start;
 
 /// Reloader's Lease; its name is fixed.
 const LEASE: &str = "stakater-reloader-lock";
@@ -220,26 +220,12 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
         Format::Text
     };
     logging::begin(&args.log_level, format);
-    let config = match args.config(&environment::process) {
-        Ok(config) => config,
-        Err(message) => crate::usage(&message),
-    };
-    // One thread: the work is waiting, and memory counts.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")?;
-    runtime.block_on(async {
-        let client = args.cluster.connect(&config.requests).await?.client;
-        let end = signals::asked_to_end().context("cannot catch signals")?;
-        run(client, config, end).await?;
-        Ok(ExitCode::SUCCESS)
-    })
+    start(&args.cluster, args.config(&environment::process))
 }
 
 impl Args {
     /// The configuration, or what is wrong with flags and environment.
-    fn config(&self, read: Read<'_>) -> Result<Config, String> {
+    pub(crate) fn config(&self, read: Read<'_>) -> Result<Config, String> {
         let own = own_namespace(read)?;
         let mut config = Config::new(own.clone(), self.own.digest_key_secret.clone());
         self.scope(&mut config, read)?;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use afresh_engine::lease::Terms;
+use afresh_engine::lifecycle::Lifecycle;
 use afresh_k8s::client::RequestCounts;
 use afresh_model::convention::Conventions;
 use afresh_model::name::{Name, WorkloadKind};
@@ -135,5 +136,22 @@ impl Config {
             requests: RequestCounts::default(),
             wall: None,
         }
+    }
+
+    /// By which conventions annotations and marks are read.
+    #[must_use]
+    pub fn conventions(&self) -> Conventions {
+        Conventions {
+            strategy: self.reloader.as_ref().map(|reloader| reloader.strategy),
+            ..self.conventions.clone()
+        }
+    }
+
+    /// What it means that an object appears or vanishes.
+    #[must_use]
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.reloader.as_ref().map_or_else(Lifecycle::default, |reloader| {
+            Lifecycle::reloader(reloader.on_create, reloader.on_delete)
+        })
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use afresh_engine::Engine;
 use afresh_engine::engine::Settings;
-use afresh_engine::lifecycle::Lifecycle;
 use afresh_engine::plan::Context;
 use afresh_k8s::digest_key::{self, InstallationKey, KeyError};
 use afresh_k8s::event::{EventTask, Recorder, recorder};
@@ -88,7 +87,7 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
         () = answer_while_starting(&mut questions) => return Ok(()),
         () = &mut shutdown => return Ok(()),
     };
-    let conventions = conventions(&config);
+    let conventions = Arc::new(config.conventions());
     let (mut feed, watches) = feed::start(&client, &config, &conventions, &key.key);
     let mut terms = terms(&client, &config, clock);
     let (recorder, events) = recorder(Writer::new(client.clone()), &config.identity);
@@ -126,13 +125,6 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
     Ok(())
 }
 
-fn conventions(config: &Config) -> Arc<Conventions> {
-    Arc::new(Conventions {
-        strategy: config.reloader.as_ref().map(|reloader| reloader.strategy),
-        ..config.conventions.clone()
-    })
-}
-
 fn controller(
     client: Client,
     config: &Config,
@@ -146,9 +138,7 @@ fn controller(
         key: key.key.id(),
         installed: key.created,
         partial: config.selector.is_some(),
-        lifecycle: config.reloader.as_ref().map_or_else(Lifecycle::default, |reloader| {
-            Lifecycle::reloader(reloader.on_create, reloader.on_delete)
-        }),
+        lifecycle: config.lifecycle(),
     };
     let settings = Settings {
         context,

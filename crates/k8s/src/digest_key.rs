@@ -107,14 +107,30 @@ impl fmt::Display for Place<'_> {
 /// # Errors
 /// See [`KeyError`].
 pub async fn read(writer: &Writer, namespace: &Name, name: &Name) -> Result<Option<InstallationKey>, KeyError> {
-    let place = Place { namespace, name };
+    read_at(writer, "secrets", &Place { namespace, name }).await
+}
+
+/// The same from the ConfigMap that stands in for the Secret, see [`get_or_create_in_config_map`].
+///
+/// # Errors
+/// See [`KeyError`].
+pub async fn read_in_config_map(
+    writer: &Writer,
+    namespace: &Name,
+    name: &Name,
+) -> Result<Option<InstallationKey>, KeyError> {
+    read_at(writer, "configmaps", &Place { namespace, name }).await
+}
+
+async fn read_at(writer: &Writer, plural: &str, place: &Place<'_>) -> Result<Option<InstallationKey>, KeyError> {
+    let Place { namespace, name } = place;
     match writer
-        .get(&format!("/api/v1/namespaces/{namespace}/secrets/{name}"))
+        .get(&format!("/api/v1/namespaces/{namespace}/{plural}/{name}"))
         .await
     {
-        Ok(answer) => found(&parse(&answer, &place)?, &place),
+        Ok(answer) => found(&parse(&answer, place)?, place),
         Err(WriteError::Gone) => Ok(None),
-        Err(error) => Err(failed("get", error, &place)),
+        Err(error) => Err(failed("get", error, place)),
     }
 }
 

@@ -24,7 +24,7 @@ pub use error::WriteError;
 pub use workload::{Trial, template_annotations};
 
 use crate::lean::{
-    DecodeError, LeanClass, LeanConfigMap, LeanMount, LeanPodMeta, LeanReplica, LeanSecret, Page, Watched,
+    DecodeError, LeanClass, LeanConfigMap, LeanMount, LeanPodMeta, LeanReplica, LeanSecret, Page, Watched, WithSha1,
 };
 use crate::request::{self, CallError, malformed, unbuildable};
 
@@ -176,7 +176,8 @@ impl Writer {
         Err(WriteError::Unreadable("the list does not end".into()))
     }
 
-    /// A ConfigMap or Secret as it is, and what is wrong with its annotations.
+    /// A ConfigMap or Secret as it is, with Reloader's hash where its marks are kept, and what is wrong with its
+    /// annotations.
     ///
     /// # Errors
     /// See [`WriteError`]; [`WriteError::Gone`] if there is none.
@@ -187,15 +188,16 @@ impl Writer {
         conventions: &Conventions,
     ) -> Result<(ConfigObject, Option<Problem>), WriteError> {
         let (namespace, name) = (Some(&key.namespace), &key.name);
+        let marked = conventions.strategy.is_some();
         let (_, object, problem) = match key.kind {
             ConfigKind::SecretProviderClass => return self.get_class(key, conventions).await,
             ConfigKind::ConfigMap => {
                 let answer = self.get(&format!("{}/{name}", LeanConfigMap::path(namespace))).await?;
-                decoded(LeanConfigMap::decode(text(&answer)?))?.into_object(conventions)
+                one::<LeanConfigMap>(&answer, marked)?.into_object(conventions)
             }
             ConfigKind::Secret => {
                 let answer = self.get(&format!("{}/{name}", LeanSecret::path(namespace))).await?;
-                decoded(LeanSecret::decode(text(&answer)?))?.into_object(digest_key, conventions)
+                one::<LeanSecret>(&answer, marked)?.into_object(digest_key, conventions)
             }
         };
         Ok((object, problem))
@@ -269,6 +271,19 @@ fn demand_uid(body: &mut Value, uid: &str) {
 
 fn text(answer: &[u8]) -> Result<&str, WriteError> {
     std::str::from_utf8(answer).map_err(|_| CallError::Malformed("it is not UTF-8".into()).into())
+}
+
+/// Decodes one object, with Reloader's hash or without.
+fn one<K: Watched>(answer: &[u8], marked: bool) -> Result<K, WriteError>
+where
+    WithSha1<K>: Watched,
+{
+    let text = text(answer)?;
+    if marked {
+        decoded(WithSha1::<K>::decode(text)).map(|WithSha1(lean)| lean)
+    } else {
+        decoded(K::decode(text))
+    }
 }
 
 fn decoded<T>(result: Result<T, DecodeError>) -> Result<T, WriteError> {

@@ -12,3 +12,4 @@ pub mod sha1;
 
 pub use keys::{Key, Keys};
 pub(crate) use policy::{Sources, exactly_true, read};
+pub use policy::{named, place};

@@ -41,3 +41,45 @@ pub(super) fn shown(args: &Args) -> Value {
         "enableCSIIntegration": acts.enable_csi_integration,
     })
 }
+
+/// The options by which a decision is made, by their names in [`shown`] and as flags.
+const DECIDING: [(&str, &str); 23] = [
+    ("autoReloadAll", "auto-reload-all"),
+    ("configmapUpdateOnChangeAnnotation", "configmap-annotation"),
+    ("secretUpdateOnChangeAnnotation", "secret-annotation"),
+    ("reloaderAutoAnnotation", "auto-annotation"),
+    ("ignoreResourceAnnotation", "ignore-annotation"),
+    ("configmapReloaderAutoAnnotation", "configmap-auto-annotation"),
+    ("secretReloaderAutoAnnotation", "secret-auto-annotation"),
+    ("autoSearchAnnotation", "auto-search-annotation"),
+    ("searchMatchAnnotation", "search-match-annotation"),
+    ("pauseDeploymentAnnotation", "pause-deployment-annotation"),
+    ("pauseDeploymentTimeAnnotation", "pause-deployment-time-annotation"),
+    ("webhookUrl", "webhook-url"),
+    ("resourcesToIgnore", "resources-to-ignore"),
+    ("workloadTypesToIgnore", "ignored-workload-types"),
+    ("namespaces", "namespaces"),
+    ("namespacesToIgnore", "namespaces-to-ignore"),
+    ("namespaceSelectors", "namespace-selector"),
+    ("resourceSelectors", "resource-label-selector"),
+    ("isArgoRollouts", "is-Argo-Rollouts"),
+    ("reloadStrategy", "reload-strategy"),
+    ("reloadOnCreate", "reload-on-create"),
+    ("reloadOnDelete", "reload-on-delete"),
+    ("enableCSIIntegration", "enable-csi-integration"),
+];
+
+/// The flags that say the same as options in `reloader-meta-info`, Reloader's own or ours, as far as they decide anything
+/// about a workload.
+pub(crate) fn flags(options: &Value) -> Vec<String> {
+    let each = DECIDING.into_iter().flat_map(|(option, flag)| {
+        let values: Vec<String> = match &options[option] {
+            Value::Bool(value) => vec![value.to_string()],
+            Value::String(text) if !text.is_empty() => vec![text.clone()],
+            Value::Array(items) => items.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        values.into_iter().map(move |value| format!("--{flag}={value}"))
+    });
+    each.collect()
+}

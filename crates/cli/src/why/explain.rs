@@ -8,35 +8,43 @@ use afresh_model::annotation::{APPLIED, EXCLUDE, HOT, INCLUDE, RELOAD, SETTLE};
 use afresh_model::digest::Digest;
 use afresh_model::name::{ConfigKind, WorkloadKind};
 use afresh_model::pattern::Pattern;
-use afresh_model::policy::{Hot, Reload};
+use afresh_model::policy::{Dialect, Hot, Policy, Reload};
 use afresh_model::record::Record;
+use afresh_model::reloader::pause::{Release, State};
 use afresh_model::workload::{Reading, Rollout, Workload};
 
 use super::dialect;
 use super::explanation::{
-    Explanation, ObjectState, ObjectView, Origin, PodsView, PolicyView, RecordView, RolloutView, Setting, Takes,
+    ControllerView, Explanation, ObjectState, ObjectView, Origin, PodsView, PolicyView, RecordView, RolloutView,
+    Setting, Takes,
 };
 use super::facts::{Facts, Seen};
 use super::objects::objects;
+use super::setup::Source;
 use super::verdict::{decide, left_alone};
+use super::words::{in_future, length};
 
 /// Explains what would happen now, by the controller's own rule.
 pub(crate) fn explain(facts: &Facts) -> Explanation {
     let reading = facts.observed.read(facts.key.kind, &facts.conventions);
-    let workload = reading.workload.as_ref().filter(|_| facts.aside.is_none());
+    let workload = facts.kept(&reading);
     let plan = workload.map(|workload| facts.plan(workload));
     let kept = workload.zip(plan.as_ref());
     let policy = policy(facts, &reading);
     let objects = objects(facts, &reading, kept);
     let decision = match kept {
         Some((workload, plan)) => decide(facts, workload, plan, &objects),
-        None => left_alone(facts, &reading, policy.reload.from),
+        None => left_alone(facts, &reading, &policy),
     };
     Explanation {
         kind: facts.key.kind.word(),
         namespace: facts.key.namespace.to_string(),
         name: facts.key.name.to_string(),
         at: facts.now.to_string(),
+        controller: ControllerView {
+            program: facts.setup.program.word(),
+            known: facts.setup.source.to_string(),
+        },
         verdict: decision.verdict,
         summary: decision.summary,
         because: decision.because,
@@ -73,12 +81,21 @@ fn policy(facts: &Facts, reading: &Reading) -> PolicyView {
         }
     };
     let texts = |patterns: &[Pattern]| patterns.iter().map(ToString::to_string).collect();
+    // Whose lists the others are, their own annotations say.
+    let (own, _) = Policy::parse(
+        &facts.observed.annotations,
+        &facts.observed.template.metadata.annotations,
+    );
     // A container that is not there is a problem, and the value still counts.
     let hot_understood = policy.hot != Hot::None || !bad(HOT);
     PolicyView {
         reload: Setting {
             value: policy.reload.unwrap_or(facts.default_reload()).word(),
-            from: origin(RELOAD, policy.reload.is_some()),
+            from: match policy.dialect {
+                Dialect::Afresh => origin(RELOAD, policy.reload.is_some()),
+                Dialect::Reloader => Origin::Reloader,
+                Dialect::Wave => Origin::Wave,
+            },
         },
         hot: Setting {
             value: match &policy.hot {
@@ -93,13 +110,14 @@ fn policy(facts: &Facts, reading: &Reading) -> PolicyView {
             from: origin(SETTLE, policy.settle.is_some()),
         },
         include: Setting {
-            value: texts(&policy.include),
+            value: texts(&own.include),
             from: origin(INCLUDE, true),
         },
         exclude: Setting {
-            value: texts(&policy.exclude),
+            value: texts(&own.exclude),
             from: origin(EXCLUDE, true),
         },
+        others: dialect::asked(facts),
     }
 }
 
@@ -152,8 +170,11 @@ fn problems(facts: &Facts, reading: &Reading) -> Vec<String> {
 }
 
 fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[ObjectView]) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = facts.setup.notes.clone();
     let Some(workload) = workload else { return notes };
+    if facts.setup.config.dry_run {
+        notes.push("the controller runs with --dry-run: it only tells what it would do".to_owned());
+    }
     if let Some(why) = &facts.no_digest_key {
         if objects.iter().any(|object| object.state == ObjectState::NoDigestKey) {
             notes.push(format!("Secrets cannot be compared, ConfigMaps are: {why}"));
@@ -163,12 +184,7 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
             ));
         }
     }
-    let (own, template) = (
-        &facts.observed.annotations,
-        &facts.observed.template.metadata.annotations,
-    );
-    let (policy, _) = facts.conventions.policy(facts.key.kind, own, template);
-    notes.extend(dialect::note(facts, policy.dialect));
+    notes.extend(pause(facts, workload));
     notes.extend(objects.iter().filter_map(out_of_reach));
     notes.extend(facts.unknowns.iter().cloned());
     if let Some(Err(why)) = &facts.pods {
@@ -185,14 +201,15 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
             "its annotation {APPLIED} was written on another workload (another uid), so it counts as never adopted"
         ));
     }
-    if reload == Origin::Default && facts.default_reload() != Reload::Off {
+    let is_known = facts.setup.source != Source::Nowhere;
+    if reload == Origin::Default && facts.default_reload() != Reload::Off && !is_known {
         notes.push(format!(
             "this holds if the controller runs with --default-reload {}",
             facts.default_reload().word()
         ));
     }
     let classes = workload.uses.iter().map(|usage| usage.object.kind);
-    if classes.into_iter().any(|kind| kind == ConfigKind::SecretProviderClass) {
+    if !is_known && classes.into_iter().any(|kind| kind == ConfigKind::SecretProviderClass) {
         notes.push("SecretProviderClasses count if the controller runs with --csi".to_owned());
     }
     match workload.rollout {
@@ -202,6 +219,29 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
         Rollout::Failed => notes.push("its last rollout failed: its own controller has given up waiting".to_owned()),
     }
     notes
+}
+
+/// What becomes of a pause, or of a roll under a pause.
+fn pause(facts: &Facts, workload: &Workload) -> Option<String> {
+    let pause = workload.pause.as_ref()?;
+    let key = facts
+        .conventions
+        .reloader
+        .as_ref()
+        .map_or("", |keys| &keys.pause_period);
+    let period = length(pause.period.unwrap_or_default().as_secs());
+    match (pause.state, pause.release(facts.now)) {
+        (State::ByPerson, _) => Some("somebody has paused it: pods are replaced only when it is resumed".to_owned()),
+        (_, Some(Release::ResumeAt(at))) => Some(format!(
+            "it is paused until {at} ({}) by {key}: pods are replaced then",
+            in_future(facts.now, at)
+        )),
+        (_, Some(Release::Resume)) => Some("its pause is over: the controller resumes it now".to_owned()),
+        _ if pause.begins() => Some(format!(
+            "a roll pauses it for {period} by {key}, so that more changes are one rollout"
+        )),
+        _ => None,
+    }
 }
 
 /// What stays old although something is done, or nothing has to be.

@@ -15,6 +15,8 @@ pub(crate) struct Explanation {
     pub(crate) name: String,
     /// When this was true.
     pub(crate) at: String,
+    /// Whose decision it is.
+    pub(crate) controller: ControllerView,
     /// What would happen now.
     pub(crate) verdict: Verdict,
     /// The same in words, with the reason.
@@ -39,6 +41,16 @@ pub(crate) struct Explanation {
     pub(crate) problems: Vec<String>,
     /// What else a person should know, such as what could not be read.
     pub(crate) notes: Vec<String>,
+}
+
+/// Whose decision it is.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ControllerView {
+    /// `controller` or `reloader`.
+    pub(crate) program: &'static str,
+    /// How it is known how it runs.
+    pub(crate) known: String,
 }
 
 /// What would happen now.
@@ -81,6 +93,10 @@ pub(crate) enum Origin {
     Workload,
     /// An annotation of its pod template.
     Template,
+    /// Annotations of Reloader's.
+    Reloader,
+    /// An annotation of wave's.
+    Wave,
     /// Nothing is said, or nothing that can be understood.
     Default,
 }
@@ -108,6 +124,20 @@ pub(crate) struct PolicyView {
     pub(crate) include: Setting<Vec<String>>,
     /// `afresh.dev/exclude`.
     pub(crate) exclude: Setting<Vec<String>>,
+    /// Annotations of Reloader's and wave's that are honoured.
+    pub(crate) others: Vec<Asked>,
+}
+
+/// An annotation of somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Asked {
+    /// Its key.
+    pub(crate) annotation: String,
+    /// Its value.
+    pub(crate) value: String,
+    /// Where it stands.
+    pub(crate) from: Origin,
 }
 
 /// `afresh.dev/applied`, less the digests, which are with the objects.
@@ -152,13 +182,54 @@ pub(crate) struct ObjectView {
     /// When its data was last written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) written: Option<String>,
-    /// The entry of `afresh.dev/include` that names it.
+    /// The entry of a list that names it, whether the template refers to it or not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) included_by: Option<String>,
+    pub(crate) named_by: Option<Named>,
+    /// The mark of Reloader's that counts as its record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mark: Option<MarkView>,
     /// The uses of it by the pod template.
     pub(crate) references: Vec<ReferenceView>,
     /// What it was last brought up to and what is current, for the keys that take the same action.
     pub(crate) content: Vec<ContentView>,
+}
+
+/// An entry of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Named {
+    /// The annotation that holds the list.
+    pub(crate) annotation: String,
+    /// The entry.
+    pub(crate) pattern: String,
+}
+
+/// What Reloader's mark says of an object.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MarkView {
+    /// Where it is: a variable in a container, or an annotation.
+    pub(crate) by: String,
+    /// What it says.
+    pub(crate) state: MarkState,
+    /// The hash in it; nothing for a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) applied: Option<String>,
+    /// The same hash of what the object holds; nothing for a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) current: Option<String>,
+}
+
+/// What a mark says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum MarkState {
+    /// The pods were last replaced for what there is.
+    Current,
+    /// For something else.
+    Older,
+    /// Nobody can tell, such as where two objects share a variable.
+    Unsure,
 }
 
 /// What is the matter with an object.
@@ -169,6 +240,10 @@ pub(crate) enum ObjectState {
     NotCompared,
     /// `afresh.dev/exclude` names it.
     Excluded,
+    /// The template refers to it, but neither the annotations nor the controller's flags ask for it.
+    Uncounted,
+    /// The controller's selector leaves it out.
+    Unselected,
     /// The workload is brought up to it.
     Current,
     /// It never triggers anything.

@@ -9,11 +9,13 @@ use afresh_k8s::lean::Owner;
 use afresh_model::convention::Conventions;
 use afresh_model::name::{ConfigKind, ConfigRef, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
-use afresh_model::policy::{Problem, Reload};
+use afresh_model::policy::{Policy, Problem, Referenced, Reload};
 use afresh_model::time::UnixSeconds;
 use afresh_model::usage::{Needs, Use};
-use afresh_model::workload::{Observed, Workload};
+use afresh_model::workload::{Observed, Reading, Workload};
 use afresh_model::{annotation, reloader};
+
+use super::setup::{Program, Setup};
 
 /// All that was read, at about the same time.
 #[derive(Debug, Clone)]
@@ -24,7 +26,11 @@ pub(crate) struct Facts {
     pub(crate) observed: Observed,
     /// Why nobody keeps it current as itself, if it is a Pod of that sort.
     pub(crate) aside: Option<Aside>,
-    /// By which conventions annotations are read.
+    /// Why the controller never looks at it, whatever it says.
+    pub(crate) outside: Option<String>,
+    /// How the controller runs.
+    pub(crate) setup: Setup,
+    /// By which conventions it reads annotations and marks.
     pub(crate) conventions: Conventions,
     /// What holds for the installation.
     pub(crate) context: Context,
@@ -56,6 +62,8 @@ pub(crate) enum Aside {
 pub(crate) enum Seen {
     /// It is there.
     There(ConfigObject, Option<Problem>),
+    /// It is there, and the controller's selector leaves it out.
+    Unselected,
     /// It is not there.
     Absent,
     /// It could not be read; why.
@@ -76,6 +84,39 @@ pub(crate) struct PodFact {
 }
 
 impl Facts {
+    /// The workload, if the controller keeps it current. One that it only resumes from a pause is not.
+    pub(crate) fn kept<'a>(&self, reading: &'a Reading) -> Option<&'a Workload> {
+        let off = reading.policy.reload.unwrap_or(self.default_reload()) == Reload::Off;
+        let kept = !off && self.aside.is_none() && self.outside.is_none();
+        reading.workload.as_ref().filter(|_| kept)
+    }
+
+    /// Why an object that the template refers to does not count, for no fault of its own.
+    pub(crate) fn uncounted(&self, policy: &Policy, object: &ConfigRef) -> Option<String> {
+        let kind = object.kind;
+        if kind == ConfigKind::SecretProviderClass && !self.setup.config.csi {
+            let flag = match self.setup.program {
+                Program::Controller => "--csi",
+                Program::Reloader => "--enable-csi-integration",
+            };
+            return Some(format!("the controller is not given {flag}"));
+        }
+        if !self.conventions.objects.contains(&kind) {
+            return Some(format!(
+                "the controller is given --resources-to-ignore with {}s in it",
+                kind.word()
+            ));
+        }
+        let named = policy.names(kind, &object.name);
+        let asked = named || policy.referenced(kind) != Referenced::None;
+        (!asked).then(|| {
+            format!(
+                "Reloader's annotations here ask for no {} that is only referenced",
+                kind.word()
+            )
+        })
+    }
+
     /// The key of the annotation that excludes an object.
     pub(crate) fn excluding(&self, object: &ConfigRef) -> &'static str {
         let key = reloader::Keys::exclude(object.kind);
@@ -122,7 +163,7 @@ impl Facts {
     pub(crate) fn object(&self, object: &ConfigRef) -> Option<&ConfigObject> {
         match self.objects.get(object)? {
             Seen::There(found, _) => Some(found),
-            Seen::Absent | Seen::Unread(_) => None,
+            Seen::Absent | Seen::Unselected | Seen::Unread(_) => None,
         }
     }
 
@@ -145,7 +186,7 @@ impl Comparable {
         let tracked = facts.objects.iter().filter_map(|(name, seen)| {
             let mut object = match seen {
                 Seen::There(object, _) => object.clone(),
-                Seen::Absent => return None,
+                Seen::Absent | Seen::Unselected => return None,
                 Seen::Unread(_) => unread(),
             };
             // A key that is missing is known without its value.

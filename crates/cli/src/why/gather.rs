@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use afresh_engine::classes::Classes;
-use afresh_engine::lifecycle::Lifecycle;
 use afresh_engine::plan::{Context, Verdict};
 use afresh_k8s::digest_key::{self, InstallationKey};
 use afresh_k8s::lean::{LeanConfigMap, LeanMount, LeanPod, LeanSecret, LeanWorkload, Watched};
@@ -21,6 +20,7 @@ use futures::StreamExt as _;
 use kube::Client;
 
 use super::facts::{Aside, Facts, PodFact, Seen};
+use super::setup::{Program, Setup, find};
 
 /// Longest any one call may take.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -34,12 +34,8 @@ const POD_OWNERS: [&str; 4] = ["ReplicaSet", "StatefulSet", "DaemonSet", "Replic
 pub(crate) struct Question {
     /// Which workload.
     pub(crate) key: WorkloadKey,
-    /// By which conventions the controller reads annotations.
-    pub(crate) conventions: Conventions,
-    /// The namespace of the digest key's Secret.
-    pub(crate) own_namespace: Name,
-    /// Its name.
-    pub(crate) digest_key_secret: Name,
+    /// How the controller runs.
+    pub(crate) setup: Setup,
 }
 
 /// Reads everything; `now` is the time of the answer.
@@ -48,7 +44,7 @@ pub(crate) struct Question {
 /// If the workload cannot be read. What else cannot be read is part of the facts.
 pub(crate) async fn gather(client: &Client, question: &Question, now: UnixSeconds) -> anyhow::Result<Facts> {
     let writer = Writer::new(client.clone()).with_limit(LIMIT);
-    let key = &question.key;
+    let Question { key, setup } = question;
     let LeanWorkload { observed, .. } = writer
         .get_workload(key)
         .await
@@ -58,30 +54,64 @@ pub(crate) async fn gather(client: &Client, question: &Question, now: UnixSecond
         key: key.clone(),
         observed,
         aside: if is_pod { aside(client, key).await? } else { None },
-        conventions: question.conventions.clone(),
+        outside: None,
+        conventions: setup.config.conventions(),
         context: Context {
             key: stand_in()?.id(),
             installed: None,
-            partial: false,
-            lifecycle: Lifecycle::default(),
+            partial: setup.config.selector.is_some(),
+            lifecycle: setup.config.lifecycle(),
         },
+        setup: setup.clone(),
         no_digest_key: None,
         objects: BTreeMap::new(),
         unknowns: Vec::new(),
         pods: None,
         now,
     };
+    facts.outside = outside(client, &mut facts).await;
     let reading = facts.observed.read(key.kind, &facts.conventions);
-    let Some(workload) = reading.workload.as_ref().filter(|_| facts.aside.is_none()) else {
+    let Some(workload) = facts.kept(&reading) else {
         return Ok(facts);
     };
-    let digest_key = digest_key(&writer, question, &mut facts).await?;
-    read_objects(&writer, &digest_key, &reading, workload, &mut facts).await;
-    read_globs(&writer, &digest_key, workload, &mut facts).await;
+    let digest_key = digest_key(&writer, &mut facts).await?;
+    let setup = &question.setup.config;
+    let conventions = setup.conventions();
+    let reader = Reader {
+        client,
+        writer: &writer,
+        digest_key: &digest_key,
+        conventions: &conventions,
+        selector: setup.selector.as_deref(),
+        namespace: &key.namespace,
+    };
+    reader.referred(&reading, workload, &mut facts).await;
+    reader.globs(workload, &mut facts).await;
     if matches!(facts.plan(workload).verdict, Verdict::LookAtPods | Verdict::Touch(_)) {
         facts.pods = Some(look(&writer, &facts, workload).await);
     }
     Ok(facts)
+}
+
+/// Why the controller never looks at the workload.
+async fn outside(client: &Client, facts: &mut Facts) -> Option<String> {
+    let namespace = &facts.key.namespace;
+    if let Some(outside) = facts.setup.outside(&facts.key) {
+        return Some(outside);
+    }
+    let selector = facts.setup.config.namespace_selector.as_ref()?;
+    match find::is_selected(client, "/api/v1/namespaces", namespace, selector).await {
+        Ok(true) => None,
+        Ok(false) => Some(format!(
+            "the labels of namespace {namespace} do not match --namespace-selector {selector}"
+        )),
+        Err(error) => {
+            facts.unknowns.push(format!(
+                "this holds if the labels of namespace {namespace} match --namespace-selector {selector}: {error}"
+            ));
+            None
+        }
+    }
 }
 
 fn unreadable(key: &WorkloadKey, error: &WriteError) -> anyhow::Error {
@@ -125,9 +155,20 @@ fn stand_in() -> anyhow::Result<DigestKey> {
     DigestKey::new(&[0; 32]).context("cannot hash")
 }
 
-async fn digest_key(writer: &Writer, question: &Question, facts: &mut Facts) -> anyhow::Result<DigestKey> {
-    let (namespace, name) = (&question.own_namespace, &question.digest_key_secret);
-    let why = match digest_key::read(writer, namespace, name).await {
+async fn digest_key(writer: &Writer, facts: &mut Facts) -> anyhow::Result<DigestKey> {
+    let place = facts.setup.config.digest_key.clone();
+    let (namespace, name) = (&place.namespace, &place.name);
+    let secret = digest_key::read(writer, namespace, name).await;
+    // Where no Secret may be written, afresh reloader keeps it in a ConfigMap.
+    let stands_in = facts.setup.program == Program::Reloader && !matches!(secret, Ok(Some(_)));
+    let found = match secret {
+        secret if !stands_in => secret,
+        secret => match digest_key::read_in_config_map(writer, namespace, name).await {
+            Ok(Some(key)) => Ok(Some(key)),
+            _ => secret,
+        },
+    };
+    let why = match found {
         Ok(Some(InstallationKey { key, created })) => {
             facts.context.key = key.id();
             facts.context.installed = created;
@@ -143,89 +184,107 @@ async fn digest_key(writer: &Writer, question: &Question, facts: &mut Facts) -> 
     stand_in()
 }
 
-async fn read_objects(writer: &Writer, key: &DigestKey, reading: &Reading, workload: &Workload, facts: &mut Facts) {
-    let referred = reading.references.iter().map(|reference| &reference.object);
-    let used = workload.uses.iter().map(|usage| &usage.object);
-    let mut wanted: Vec<ConfigRef> = referred.chain(used).cloned().collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    // What is excluded never counts, so nobody needs the right to read it.
-    wanted.retain(|object| !reading.policy.excludes(object.kind, &object.name));
-    let (namespace, conventions) = (&facts.key.namespace, &facts.conventions);
-    let reads = wanted.into_iter().map(|object| async move {
-        let seen = read_object(writer, key, conventions, namespace, &object).await;
-        (object, seen)
-    });
-    let read: Vec<(ConfigRef, Seen)> = futures::stream::iter(reads).buffer_unordered(AT_ONCE).collect().await;
-    facts.objects.extend(read);
+/// Reads the objects of one workload.
+struct Reader<'a> {
+    client: &'a Client,
+    writer: &'a Writer,
+    digest_key: &'a DigestKey,
+    conventions: &'a Conventions,
+    selector: Option<&'a str>,
+    namespace: &'a Name,
 }
 
-async fn read_object(
-    writer: &Writer,
-    digest_key: &DigestKey,
-    conventions: &Conventions,
-    namespace: &Name,
-    object: &ConfigRef,
-) -> Seen {
-    let key = ConfigKey {
-        kind: object.kind,
-        namespace: namespace.clone(),
-        name: object.name.clone(),
-    };
-    match writer.get_object(&key, digest_key, conventions).await {
-        Ok((object, problem)) => Seen::There(object, problem),
-        Err(WriteError::Gone) => Seen::Absent,
-        Err(WriteError::Denied(message)) => Seen::Unread(format!(
-            "it takes the verb get on {}s in namespace {namespace}: {message}",
-            object.kind.word()
-        )),
-        Err(error) => Seen::Unread(error.to_string()),
+impl Reader<'_> {
+    /// Reads what the workload refers to and names.
+    async fn referred(&self, reading: &Reading, workload: &Workload, facts: &mut Facts) {
+        let referred = reading.references.iter().map(|reference| &reference.object);
+        let used = workload.uses.iter().map(|usage| &usage.object);
+        let mut wanted: Vec<ConfigRef> = referred.chain(used).cloned().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        // What never counts nobody needs the right to read.
+        wanted.retain(|object| {
+            !reading.policy.excludes(object.kind, &object.name) && facts.uncounted(&reading.policy, object).is_none()
+        });
+        facts.objects.extend(self.objects(wanted).await);
     }
-}
 
-/// Finds what the globs of `afresh.dev/include` match.
-async fn read_globs(writer: &Writer, key: &DigestKey, workload: &Workload, facts: &mut Facts) {
-    let namespace = facts.key.namespace.clone();
-    let conventions = &facts.conventions.clone();
-    for kind in ConfigKind::ALL {
-        let wanted = workload.include.iter().any(|pattern| pattern.kind() == kind);
-        if !wanted {
-            continue;
-        }
-        let listed = match kind {
-            ConfigKind::SecretProviderClass => {
-                let why =
-                    "which SecretProviderClasses the globs of afresh.dev/include match is for the controller to tell";
-                facts.unknowns.push(why.to_owned());
+    /// Finds what the globs and patterns of its lists match.
+    async fn globs(&self, workload: &Workload, facts: &mut Facts) {
+        for kind in ConfigKind::ALL {
+            let wanted = workload.include.iter().any(|pattern| pattern.kind() == kind);
+            if !wanted {
                 continue;
             }
-            ConfigKind::ConfigMap => {
-                let all = writer.list_all::<LeanConfigMap>(Some(&namespace)).await;
-                all.map(|all| all.into_iter().map(|map| map.into_object(conventions)).collect())
-            }
-            ConfigKind::Secret => {
-                let all = writer.list_all::<LeanSecret>(Some(&namespace)).await;
-                all.map(|all| {
-                    all.into_iter()
-                        .map(|secret| secret.into_object(key, conventions))
-                        .collect::<Vec<_>>()
-                })
-            }
-        };
-        match listed {
-            Ok(all) => {
-                let matching = all.into_iter().filter(|(key, _, _)| workload.includes(key.kind, &key.name));
-                for (ConfigKey { kind, name, .. }, object, problem) in matching {
-                    facts
-                        .objects
-                        .insert(ConfigRef { kind, name }, Seen::There(object, problem));
+            let namespace = Some(self.namespace);
+            let listed = match kind {
+                ConfigKind::SecretProviderClass => {
+                    let why = "which SecretProviderClasses its lists match is for the controller to tell";
+                    facts.unknowns.push(why.to_owned());
+                    continue;
                 }
+                ConfigKind::ConfigMap => {
+                    let all = self.writer.list_all::<LeanConfigMap>(namespace).await;
+                    all.map(|all| all.iter().map(LeanConfigMap::key).collect())
+                }
+                ConfigKind::Secret => {
+                    let all = self.writer.list_all::<LeanSecret>(namespace).await;
+                    all.map(|all| all.iter().map(LeanSecret::key).collect::<Vec<_>>())
+                }
+            };
+            match listed {
+                Ok(keys) => {
+                    let matching = keys.into_iter().filter(|key| workload.includes(kind, &key.name));
+                    let wanted = matching.map(|key| ConfigRef { kind, name: key.name }).collect();
+                    facts.objects.extend(self.objects(wanted).await);
+                }
+                Err(error) => facts.unknowns.push(format!(
+                    "what its lists match is not known: it takes the verb list on {}s in namespace {}: {error}",
+                    kind.word(),
+                    self.namespace
+                )),
             }
-            Err(error) => facts.unknowns.push(format!(
-                "what the globs of afresh.dev/include match is not known: it takes the verb list on {}s in namespace {namespace}: {error}",
+        }
+    }
+
+    async fn objects(&self, wanted: Vec<ConfigRef>) -> Vec<(ConfigRef, Seen)> {
+        let reads = wanted.into_iter().map(|object| async move {
+            let seen = self.object(&object).await;
+            (object, seen)
+        });
+        futures::stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
+    }
+
+    async fn object(&self, object: &ConfigRef) -> Seen {
+        let (kind, namespace) = (object.kind, self.namespace);
+        let key = ConfigKey {
+            kind,
+            namespace: namespace.clone(),
+            name: object.name.clone(),
+        };
+        let read = self.writer.get_object(&key, self.digest_key, self.conventions).await;
+        match (read, self.is_selected(object).await) {
+            (Err(WriteError::Gone), _) => Seen::Absent,
+            (Err(WriteError::Denied(message)), _) => Seen::Unread(format!(
+                "it takes the verb get on {}s in namespace {namespace}: {message}",
                 kind.word()
             )),
+            (Err(error), _) => Seen::Unread(error.to_string()),
+            (_, Err(error)) => Seen::Unread(format!("whether its labels match the controller's selector: {error}")),
+            (_, Ok(false)) => Seen::Unselected,
+            (Ok((object, problem)), Ok(true)) => Seen::There(object, problem),
         }
+    }
+
+    /// Whether the controller's own watch shows the object; there is no selector for what a CSI driver mounts.
+    async fn is_selected(&self, object: &ConfigRef) -> Result<bool, String> {
+        let plural = match (object.kind, self.selector) {
+            (ConfigKind::SecretProviderClass, _) | (_, None) => return Ok(true),
+            (ConfigKind::ConfigMap, _) => "configmaps",
+            (ConfigKind::Secret, _) => "secrets",
+        };
+        let path = format!("/api/v1/namespaces/{}/{plural}", self.namespace);
+        find::is_selected(self.client, &path, &object.name, self.selector.unwrap_or_default()).await
     }
 }
 
@@ -272,11 +331,19 @@ async fn born(writer: &Writer, namespace: &Name, workload: &Workload) -> Vec<Box
     classes.born_with(namespace, &workload.uses)
 }
 
+/// A workload as it is named.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    word: String,
+    /// Its name.
+    pub(crate) name: Name,
+}
+
 /// The workload in `KIND/NAME` or `KIND NAME`; `deployment.apps/web` too, as `kubectl get -o name` prints it.
 ///
 /// # Errors
-/// If there is no such kind or the name cannot be one.
-pub(crate) fn target(words: &[String], custom: &[&'static CustomKind]) -> anyhow::Result<(WorkloadKind, Name)> {
+/// If it is neither, or the name cannot be one.
+pub(crate) fn target(words: &[String]) -> anyhow::Result<Target> {
     let (word, name) = match words {
         [one] => one
             .split_once('/')
@@ -284,13 +351,29 @@ pub(crate) fn target(words: &[String], custom: &[&'static CustomKind]) -> anyhow
         [kind, name] if !name.contains('/') && !kind.contains('/') => (kind.as_str(), name.as_str()),
         _ => bail!("one workload at a time: write KIND/NAME or KIND NAME"),
     };
-    if let Some(kind) = custom.iter().find(|kind| kind.is_meant_by(word)) {
-        return Ok((WorkloadKind::Custom(kind), name.parse()?));
+    Ok(Target {
+        word: word.to_owned(),
+        name: name.parse()?,
+    })
+}
+
+impl Target {
+    /// Its kind: one that is known, or one of `custom`.
+    ///
+    /// # Errors
+    /// If there is no such kind.
+    pub(crate) fn kind(&self, custom: &[&'static CustomKind]) -> anyhow::Result<WorkloadKind> {
+        let word = &*self.word;
+        if let Some(kind) = custom.iter().find(|kind| kind.is_meant_by(word)) {
+            return Ok(WorkloadKind::Custom(kind));
+        }
+        let bare = word.split_once('.').map_or(word, |(kind, _)| kind);
+        WorkloadKind::from_word(bare).ok_or_else(|| {
+            let known = WorkloadKind::ALL.map(WorkloadKind::word).join(", ");
+            anyhow!(
+                "{word:?} is not a kind that Afresh keeps current: write one of {known}; for one of --workload give that \
+                 flag here too"
+            )
+        })
     }
-    let bare = word.split_once('.').map_or(word, |(kind, _)| kind);
-    let kind = WorkloadKind::from_word(bare).ok_or_else(|| {
-        let known = WorkloadKind::ALL.map(WorkloadKind::word).join(", ");
-        anyhow!("{word:?} is not a kind that Afresh keeps current: write one of {known}; for one of --workload give that flag here too")
-    })?;
-    Ok((kind, name.parse()?))
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use afresh_engine::plan::{News, Plan};
+use afresh_model::annotation::IGNORE;
 use afresh_model::content::Content;
 use afresh_model::digest::{Digest, KeyHash};
 use afresh_model::name::{ConfigKind, ConfigRef};
@@ -13,8 +14,9 @@ use afresh_model::selection::Selection;
 use afresh_model::usage::{Classes, Mode, Use, uses};
 use afresh_model::workload::{Reading, Workload};
 
-use super::explanation::{ContentView, ObjectState, ObjectView, ReferenceView, Takes};
+use super::explanation::{ContentView, MarkState, MarkView, ObjectState, ObjectView, ReferenceView, Takes};
 use super::facts::{Facts, Seen};
+use super::{dialect, marked};
 
 /// Shows every object that the workload refers to or includes.
 pub(crate) fn objects(facts: &Facts, reading: &Reading, kept: Option<(&Workload, &Plan)>) -> Vec<ObjectView> {
@@ -55,10 +57,6 @@ impl Viewer<'_> {
             .iter()
             .filter(|reference| reference.object == *self.object)
             .collect();
-        let included = self.workload.and_then(|_| {
-            let mut patterns = self.reading.policy.include.iter();
-            patterns.find(|pattern| pattern.matches(self.object.kind, &self.object.name))
-        });
         let views: Vec<ReferenceView> = references
             .iter()
             .map(|reference| self.reference(reference, state))
@@ -68,13 +66,14 @@ impl Viewer<'_> {
             state,
             says: self.says(state, &references),
             exists: match self.facts.objects.get(self.object) {
-                Some(Seen::There(..)) => Some(true),
+                Some(Seen::There(..) | Seen::Unselected) => Some(true),
                 Some(Seen::Absent) => Some(false),
                 Some(Seen::Unread(_)) | None => None,
             },
             immutable: self.is_immutable(),
             written: found.and_then(|found| found.written).map(|time| time.to_string()),
-            included_by: included.map(ToString::to_string),
+            named_by: self.workload.and_then(|_| dialect::naming(self.facts, self.object)),
+            mark: self.mark(),
             content: self.content(state, &references),
             references: views,
         }
@@ -84,12 +83,16 @@ impl Viewer<'_> {
         if self.policy().excludes(self.object.kind, &self.object.name) {
             return ObjectState::Excluded;
         }
+        if self.uncounted().is_some() {
+            return ObjectState::Uncounted;
+        }
         let Some(news) = self.news else {
             return ObjectState::NotCompared;
         };
         let ignored = self.facts.object(self.object).is_some_and(|object| object.ignored);
         match (self.facts.objects.get(self.object), news) {
             (Some(Seen::Unread(_)), _) => ObjectState::Unread,
+            (Some(Seen::Unselected), _) => ObjectState::Unselected,
             (_, News::Ignored) if !ignored => ObjectState::NoDigestKey,
             (_, News::Ignored) => ObjectState::Ignored,
             (_, News::Unmatched) => ObjectState::Unmatched,
@@ -114,10 +117,10 @@ impl Viewer<'_> {
             ObjectState::Excluded => return self.excluded(),
             ObjectState::Current if absent => "current: it was not there before either, and is optional",
             ObjectState::Current => "current",
-            ObjectState::Ignored => "ignored: it says afresh.dev/ignore: true, or reloader.stakater.com/ignore: true",
-            ObjectState::Unmatched => {
-                "does not count: the workload searches, and the object does not say reloader.stakater.com/match: true"
-            }
+            ObjectState::Uncounted => return format!("does not count: {}", self.uncounted().unwrap_or_default()),
+            ObjectState::Unselected => return self.unselected(),
+            ObjectState::Ignored => return self.ignored(),
+            ObjectState::Unmatched => return self.unmatched(),
             ObjectState::Absent if self.object.kind == ConfigKind::SecretProviderClass => {
                 "nothing newer than what is recorded is mounted in any pod"
             }
@@ -126,10 +129,19 @@ impl Viewer<'_> {
             }
             ObjectState::Absent => "not there; it is only included, so nothing waits for it",
             ObjectState::Adopted if absent => "not there, and optional: taken as it is",
+            ObjectState::Adopted if self.is_marked(MarkState::Current) => {
+                "not recorded yet, and Reloader's mark says that the pods started on this content"
+            }
+            ObjectState::Adopted if self.is_marked(MarkState::Older) => {
+                "changed since Reloader's mark was made, but the pods are younger than the change: they have it"
+            }
             ObjectState::Adopted => "not recorded yet: taken as it is, the pods started on this content",
             ObjectState::Covered => "changed, but somebody else replaced the pods after that: they have it",
             ObjectState::Unreachable => "changed, and stays unseen: only new pods would see it",
             ObjectState::Touch => "changed: the files in the pods are to be refreshed",
+            ObjectState::Roll if self.is_marked(MarkState::Older) => {
+                "changed since Reloader's mark was made: new pods are needed"
+            }
             ObjectState::Roll if self.is_surely_changed() => "changed: new pods are needed",
             ObjectState::Roll => "may have changed since the pods started: new pods are needed",
             ObjectState::Uncertain => "may have changed since the pods started",
@@ -139,6 +151,39 @@ impl Viewer<'_> {
             ObjectState::NoDigestKey => "there, but not compared: the digest key is not known",
         };
         text.to_owned()
+    }
+
+    fn uncounted(&self) -> Option<String> {
+        self.workload
+            .and_then(|_| self.facts.uncounted(self.policy(), self.object))
+    }
+
+    fn mark(&self) -> Option<MarkView> {
+        self.workload
+            .and_then(|workload| marked::mark(self.facts, workload, self.object))
+    }
+
+    fn is_marked(&self, state: MarkState) -> bool {
+        self.mark().is_some_and(|mark| mark.state == state)
+    }
+
+    fn unselected(&self) -> String {
+        let selector = self.facts.setup.config.selector.as_deref().unwrap_or_default();
+        format!("does not count: its labels do not match the controller's selector {selector}")
+    }
+
+    fn ignored(&self) -> String {
+        let theirs = self.facts.conventions.reloader.as_ref();
+        let theirs = theirs.map_or_else(String::new, |keys| format!(", or {}: true", keys.ignore));
+        format!("ignored: it says {IGNORE}: true{theirs}")
+    }
+
+    fn unmatched(&self) -> String {
+        let keys = self.facts.conventions.reloader.clone().unwrap_or_default();
+        format!(
+            "does not count: the workload searches ({}), and the object does not say {}: true",
+            keys.search, keys.matching
+        )
     }
 
     fn is_surely_changed(&self) -> bool {
@@ -185,7 +230,11 @@ impl Viewer<'_> {
         };
         let aside = matches!(
             state,
-            ObjectState::Excluded | ObjectState::NotCompared | ObjectState::Ignored
+            ObjectState::Excluded
+                | ObjectState::Uncounted
+                | ObjectState::Unselected
+                | ObjectState::NotCompared
+                | ObjectState::Ignored
         );
         ReferenceView {
             user: reference.user.to_string(),
@@ -208,10 +257,9 @@ impl Viewer<'_> {
 
     /// What a change takes, by the same rule that gathers all references, applied to this one alone.
     fn takes(&self, reference: &Reference, mode: Mode) -> Takes {
-        let own = Policy {
-            include: Vec::new(),
-            ..self.policy().clone()
-        };
+        let mut own = self.policy().clone();
+        own.include
+            .retain(|pattern| pattern.matches(self.object.kind, &self.object.name));
         let usage = uses(std::slice::from_ref(reference), &own).pop();
         let classes = usage.map(|usage| usage.classes(mode, self.is_immutable()));
         let chosen = classes.iter().flat_map(by_class).find(|(_, keys)| !keys.is_empty());
@@ -222,6 +270,8 @@ impl Viewer<'_> {
         let aside = matches!(
             state,
             ObjectState::Excluded
+                | ObjectState::Uncounted
+                | ObjectState::Unselected
                 | ObjectState::NotCompared
                 | ObjectState::Ignored
                 | ObjectState::Unmatched

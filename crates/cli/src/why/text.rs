@@ -7,8 +7,8 @@ use afresh_model::time::UnixSeconds;
 use anstyle::{AnsiColor, Style};
 
 use super::explanation::{
-    ContentView, Explanation, ObjectState, ObjectView, Origin, PolicyView, RecordView, ReferenceView, Setting, Takes,
-    Verdict,
+    ContentView, Explanation, MarkState, MarkView, Named, ObjectState, ObjectView, Origin, PolicyView, RecordView,
+    ReferenceView, Setting, Takes, Verdict,
 };
 use super::words::{ago, count};
 
@@ -62,6 +62,11 @@ impl Page {
         };
         let subject = format!("{}/{} in {}", told.kind, told.name, told.namespace);
         self.line(&format!("{}: {}", paint(BOLD, &subject), paint(style, &told.summary)));
+        let whose = format!(
+            "decided as by afresh {}, {}",
+            told.controller.program, told.controller.known
+        );
+        self.line(&paint(DIM, &whose));
     }
 
     fn policy(&mut self, policy: &PolicyView) {
@@ -88,14 +93,19 @@ impl Page {
                 self.setting(name, &setting.value, setting.from, "");
             }
         }
+        for asked in &policy.others {
+            let from = format!("({})", origin(asked.from, ""));
+            self.line(&format!(
+                "  {}: {} {}",
+                asked.annotation,
+                asked.value,
+                paint(DIM, &from)
+            ));
+        }
     }
 
     fn setting(&mut self, name: &str, value: &str, from: Origin, default: &str) {
-        let from = match from {
-            Origin::Workload => "annotation of the workload",
-            Origin::Template => "annotation of the pod template",
-            Origin::Default => default,
-        };
+        let from = origin(from, default);
         self.line(&format!("  {name:<8} {value} {}", paint(DIM, &format!("({from})"))));
     }
 
@@ -126,10 +136,13 @@ impl Page {
         if object.immutable {
             self.line("    immutable: its content never changes while it is there");
         }
-        if let Some(pattern) = &object.included_by {
+        if let Some(Named { annotation, pattern }) = &object.named_by {
             self.line(&format!(
-                "    included by afresh.dev/include: {pattern}; any change of it takes new pods"
+                "    named by {annotation}: {pattern}; any change of it takes new pods"
             ));
+        }
+        if let Some(mark) = &object.mark {
+            self.mark(mark);
         }
         for reference in &object.references {
             self.reference(reference);
@@ -137,6 +150,20 @@ impl Page {
         for content in &object.content {
             self.content(content);
         }
+    }
+
+    fn mark(&mut self, mark: &MarkView) {
+        let (applied, current) = (short(mark.applied.as_ref()), short(mark.current.as_ref()));
+        let says = match (mark.state, applied, current) {
+            (MarkState::Current, Some(applied), _) => paint(GOOD, &format!("{applied}, which is current")),
+            (MarkState::Current, None, _) => paint(GOOD, "what it says is current"),
+            (MarkState::Older, Some(applied), Some(current)) => {
+                paint(BUSY, &format!("{applied}, current is {current}"))
+            }
+            (MarkState::Older, ..) => paint(BUSY, "what it says is not current"),
+            (MarkState::Unsure, ..) => "it may be that of another object".to_owned(),
+        };
+        self.line(&format!("    marked by {}: {says}", mark.by));
     }
 
     fn reference(&mut self, reference: &ReferenceView) {
@@ -159,10 +186,7 @@ impl Page {
     }
 
     fn content(&mut self, content: &ContentView) {
-        let short = |digest: &Option<String>| -> Option<String> {
-            digest.as_ref().map(|digest| digest.chars().take(DIGITS).collect())
-        };
-        let (applied, current) = (short(&content.applied), short(&content.current));
+        let (applied, current) = (short(content.applied.as_ref()), short(content.current.as_ref()));
         let text = match (applied, current) {
             (Some(applied), Some(current)) if applied == current => {
                 paint(GOOD, &format!("brought up to {applied}, which is current"))
@@ -186,6 +210,9 @@ impl Page {
         }
         self.title("Last brought up to date");
         match &told.record {
+            None if told.objects.iter().any(|object| object.mark.is_some()) => {
+                self.line("  by Reloader: its marks count as the record until the workload is adopted");
+            }
             None => self.line("  never: it has not been adopted yet"),
             Some(record) => {
                 let at = self.time(&record.at);
@@ -235,6 +262,20 @@ impl Page {
     }
 }
 
+const fn origin(from: Origin, default: &str) -> &str {
+    match from {
+        Origin::Workload => "annotation of the workload",
+        Origin::Template => "annotation of the pod template",
+        Origin::Reloader => "by annotations of Reloader's",
+        Origin::Wave => "by an annotation of wave's",
+        Origin::Default => default,
+    }
+}
+
+fn short(digest: Option<&String>) -> Option<String> {
+    digest.map(|digest| digest.chars().take(DIGITS).collect())
+}
+
 const fn a_change(takes: Takes) -> &'static str {
     match takes {
         Takes::Roll => "a change takes new pods",
@@ -249,6 +290,8 @@ const fn style(state: ObjectState) -> Style {
         ObjectState::Current | ObjectState::Adopted | ObjectState::Covered => GOOD,
         ObjectState::NotCompared
         | ObjectState::Excluded
+        | ObjectState::Uncounted
+        | ObjectState::Unselected
         | ObjectState::Ignored
         | ObjectState::Unmatched
         | ObjectState::Absent => DIM,

@@ -10,10 +10,11 @@ use afresh_model::object::Lack;
 use afresh_model::policy::{Place, Reload};
 use afresh_model::time::UnixSeconds;
 use afresh_model::usage::Mode;
-use afresh_model::workload::{Aside as Standing, Reading, Workload};
+use afresh_model::workload::{Aside as Standing, Reading, Replace, Workload};
 
-use super::explanation::{ObjectState, ObjectView, Origin, Verdict};
+use super::explanation::{MarkState, ObjectState, ObjectView, Origin, PolicyView, Verdict};
 use super::facts::{Aside, Facts};
+use super::setup::Program;
 use super::words::{in_future, list};
 
 /// The verdict and its reasons.
@@ -36,7 +37,7 @@ impl Decision {
 }
 
 /// Why a workload is not kept current at all.
-pub(crate) fn left_alone(facts: &Facts, reading: &Reading, origin: Origin) -> Decision {
+pub(crate) fn left_alone(facts: &Facts, reading: &Reading, policy: &PolicyView) -> Decision {
     let unreadable = reading
         .problems
         .iter()
@@ -44,7 +45,10 @@ pub(crate) fn left_alone(facts: &Facts, reading: &Reading, origin: Origin) -> De
     if let Some(reason) = work(facts, reading) {
         return Decision::new(Verdict::LeftAlone, format!("is left alone: {reason}"), Vec::new());
     }
-    let reason = match (&facts.aside, origin) {
+    if let (None, Some(reason)) = (&facts.aside, &facts.outside) {
+        return Decision::new(Verdict::LeftAlone, format!("is left alone: {reason}"), Vec::new());
+    }
+    let reason = match (&facts.aside, policy.reload.from) {
         (Some(Aside::Over), _) => "its containers have ended and will not run again".to_owned(),
         (Some(Aside::Leaving), _) => "it is being deleted".to_owned(),
         (Some(Aside::Owned(owner)), _) => {
@@ -67,11 +71,35 @@ pub(crate) fn left_alone(facts: &Facts, reading: &Reading, origin: Origin) -> De
         (None, Origin::Default) if facts.key.kind == WorkloadKind::Pod => {
             format!("no annotation {RELOAD}, and --default-reload is not for Pods; add {RELOAD}: auto to opt in")
         }
-        (None, Origin::Default) => format!("no annotation {RELOAD}; add {RELOAD}: auto to opt in"),
+        (None, Origin::Default | Origin::Reloader | Origin::Wave) => nobody_asks(facts, policy),
         (None, Origin::Workload) => format!("the workload says {RELOAD}: off"),
         (None, Origin::Template) => format!("the pod template says {RELOAD}: off"),
     };
     Decision::new(Verdict::LeftAlone, format!("is left alone: {reason}"), Vec::new())
+}
+
+/// Neither our own annotation nor anybody else's asks for anything.
+fn nobody_asks(facts: &Facts, policy: &PolicyView) -> String {
+    let asking = policy
+        .others
+        .iter()
+        .filter(|asked| !asked.annotation.contains("exclude"));
+    let silent: Vec<String> = asking
+        .map(|asked| format!("{}: {}", asked.annotation, asked.value))
+        .collect();
+    match (&facts.conventions.reloader, facts.setup.program) {
+        _ if !silent.is_empty() => {
+            format!(
+                "no annotation {RELOAD}, and the others ask for nothing: {}",
+                list(&silent)
+            )
+        }
+        (Some(keys), Program::Reloader) => format!(
+            "no annotation of Reloader's asks for anything; add {}: \"true\" to opt in (or {RELOAD}: auto)",
+            keys.auto
+        ),
+        _ => format!("no annotation {RELOAD}; add {RELOAD}: auto to opt in"),
+    }
 }
 
 /// Why a Job or a CronJob is left alone, whatever its annotations say.
@@ -100,9 +128,9 @@ fn work(facts: &Facts, reading: &Reading) -> Option<String> {
 /// What a plan comes to.
 pub(crate) fn decide(facts: &Facts, workload: &Workload, plan: &Plan, objects: &[ObjectView]) -> Decision {
     match plan.verdict {
-        Planned::Roll(config) => roll(facts, workload, plan, config),
-        Planned::Blocked => blocked(plan),
-        Planned::Touch(_) => touch(facts.key.kind, workload, plan),
+        Planned::Roll(config) => roll(facts, workload, plan, objects, config),
+        Planned::Blocked => blocked(plan, objects),
+        Planned::Touch(_) => touch(facts.key.kind, workload, plan, objects),
         Planned::LookAtPods => {
             let because = named(plan, |news| matches!(news, News::Uncertain));
             let summary = format!(
@@ -123,11 +151,11 @@ pub(crate) fn decide(facts: &Facts, workload: &Workload, plan: &Plan, objects: &
     }
 }
 
-fn roll(facts: &Facts, workload: &Workload, plan: &Plan, config: Digest) -> Decision {
+fn roll(facts: &Facts, workload: &Workload, plan: &Plan, objects: &[ObjectView], config: Digest) -> Decision {
     let because = named(plan, |news| matches!(news, News::Roll(_)));
     let reason = match &because[..] {
         [] => "what it uses went back while its pods were being evicted".to_owned(),
-        _ => changes(plan, |news| match news {
+        _ => changes(plan, objects, |news| match news {
             News::Roll(delta) => Some(*delta),
             _ => None,
         }),
@@ -157,13 +185,26 @@ fn roll(facts: &Facts, workload: &Workload, plan: &Plan, config: Digest) -> Deci
             let summary = format!("would have its pods evicted one by one now, because {reason}");
             Decision::new(Verdict::Evict, summary, because)
         }
-        None => Decision::new(Verdict::Roll, format!("would roll now, because {reason}"), because),
+        None => Decision::new(
+            Verdict::Roll,
+            format!("{} now, because {reason}", rolling(workload)),
+            because,
+        ),
     }
 }
 
-fn touch(kind: WorkloadKind, workload: &Workload, plan: &Plan) -> Decision {
+/// What replacing its pods is, in its own terms.
+const fn rolling(workload: &Workload) -> &'static str {
+    match workload.replace {
+        Replace::Spawn => "would have a Job made from it",
+        Replace::Recreate => "would be deleted and made again",
+        Replace::Template | Replace::RestartAt | Replace::Evict => "would roll",
+    }
+}
+
+fn touch(kind: WorkloadKind, workload: &Workload, plan: &Plan, objects: &[ObjectView]) -> Decision {
     let because = named(plan, |news| matches!(news, News::Touch(_)));
-    let reason = changes(plan, |news| match news {
+    let reason = changes(plan, objects, |news| match news {
         News::Touch(delta) => Some(*delta),
         _ => None,
     });
@@ -176,9 +217,9 @@ fn touch(kind: WorkloadKind, workload: &Workload, plan: &Plan) -> Decision {
     Decision::new(Verdict::Touch, summary, because)
 }
 
-fn blocked(plan: &Plan) -> Decision {
+fn blocked(plan: &Plan, objects: &[ObjectView]) -> Decision {
     let because = named(plan, |news| matches!(news, News::Roll(_)));
-    let reason = changes(plan, |news| match news {
+    let reason = changes(plan, objects, |news| match news {
         News::Roll(delta) => Some(*delta),
         _ => None,
     });
@@ -234,9 +275,17 @@ fn named(plan: &Plan, wanted: impl Fn(&News) -> bool) -> Vec<String> {
     found.map(|finding| finding.object.to_string()).collect()
 }
 
-fn changes(plan: &Plan, wanted: impl Fn(&News) -> Option<Delta>) -> String {
+fn changes(plan: &Plan, objects: &[ObjectView], wanted: impl Fn(&News) -> Option<Delta>) -> String {
+    let marked = |finding: &Finding| {
+        let name = finding.object.to_string();
+        let view = objects.iter().find(|view| view.object == name);
+        view.and_then(|view| view.mark.as_ref())
+            .is_some_and(|mark| mark.state == MarkState::Older)
+    };
     let of = |known: bool| -> Vec<String> {
-        let fits = |finding: &&Finding| wanted(&finding.news).is_some_and(|delta| delta.from.is_some() == known);
+        let fits = |finding: &&Finding| {
+            wanted(&finding.news).is_some_and(|delta| (delta.from.is_some() || marked(finding)) == known)
+        };
         plan.findings
             .iter()
             .filter(fits)

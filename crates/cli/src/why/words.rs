@@ -38,7 +38,7 @@ pub(crate) fn in_future(now: UnixSeconds, then: UnixSeconds) -> String {
 }
 
 /// The two largest units: more is noise.
-fn length(seconds: u64) -> String {
+pub(crate) fn length(seconds: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let mut rest = seconds;
     let mut parts = Vec::new();

@@ -76,6 +76,25 @@ fn source<'a>(keys: &Keys, kind: ConfigKind, from: Sources<'a>) -> (Place, &'a A
     }
 }
 
+/// Where Reloader's annotations of a workload about a kind of object are read: all of them in one place.
+#[must_use]
+pub fn place(keys: &Keys, kind: ConfigKind, workload: &Annotations, template: &Annotations) -> Place {
+    source(keys, kind, Sources { workload, template }).0
+}
+
+/// The objects of a kind that a list of Reloader's names, as far as it can be understood.
+#[must_use]
+pub fn named(keys: &Keys, kind: ConfigKind, workload: &Annotations, template: &Annotations) -> Vec<Pattern> {
+    let (place, annotations) = source(keys, kind, Sources { workload, template });
+    let reader = Reader {
+        keys,
+        kind,
+        place,
+        annotations,
+    };
+    reader.named(&mut Asked::default())
+}
+
 fn excluded(kind: ConfigKind, workload: &Annotations, asked: &mut Asked) -> Vec<Pattern> {
     let key = Keys::exclude(kind);
     let mut patterns = Vec::new();

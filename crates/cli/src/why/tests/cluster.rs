@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use afresh_controller::{Config, run};
-use afresh_model::convention::Conventions;
 use afresh_model::name::WorkloadKey;
-
 use afresh_model::time::UnixSeconds;
 use afresh_sandbox::{Filter, Options, Patch, RequestFault, Sandbox, Verb};
 use kube::Client;
@@ -17,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::why::explain::explain;
 use crate::why::explanation::{Explanation, ObjectState, Verdict};
 use crate::why::gather::{Question, gather, target};
+use crate::why::setup::Setup;
 
 const NS: &str = "prod";
 
@@ -55,16 +54,24 @@ fn cluster() -> Sandbox {
 }
 
 async fn ask(sandbox: &Sandbox, what: &str) -> anyhow::Result<Explanation> {
-    let (kind, name) = target(&[what.to_owned()], &[])?;
+    ask_by(
+        sandbox,
+        what,
+        Setup::default_in("afresh".parse()?, "afresh-digest-key".parse()?),
+    )
+    .await
+}
+
+async fn ask_by(sandbox: &Sandbox, what: &str, setup: Setup) -> anyhow::Result<Explanation> {
+    let target = target(&[what.to_owned()])?;
+    let (kind, name) = (target.kind(&[])?, target.name);
     let question = Question {
         key: WorkloadKey {
             kind,
             namespace: NS.parse()?,
             name,
         },
-        conventions: Conventions::default(),
-        own_namespace: "afresh".parse()?,
-        digest_key_secret: "afresh-digest-key".parse()?,
+        setup,
     };
     let now = UnixSeconds(sandbox.now().as_second());
     Ok(explain(&gather(&client(sandbox), &question, now).await?))

@@ -1,8 +1,7 @@
 //! A workload, what its objects held when it was brought up to date, and what they hold now.
 
-use afresh_engine::lifecycle::Lifecycle;
 use afresh_engine::plan::Context;
-use afresh_k8s::lean::{LeanConfigMap, LeanSecret, LeanWorkload, Owner, Watched};
+use afresh_k8s::lean::{LeanConfigMap, LeanSecret, LeanWorkload, Owner, Watched, WithSha1};
 use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigRef, WorkloadKind};
@@ -14,6 +13,8 @@ use serde_json::{Value, json};
 use crate::why::explain::explain;
 use crate::why::explanation::Explanation;
 use crate::why::facts::{Aside, Facts, PodFact, Seen};
+use crate::why::setup::command_line::{Variables, parse};
+use crate::why::setup::{Setup, Source};
 
 /// 2026-11-21T10:00:00Z.
 const NOW: &str = "2026-11-21T10:00:00Z";
@@ -63,7 +64,7 @@ pub(super) struct Scene {
     rolls: Rolls,
     digest_key: bool,
     pods: Option<Result<Vec<PodFact>, String>>,
-    conventions: Conventions,
+    setup: Setup,
     unread: Vec<ConfigRef>,
     aside: Option<Aside>,
     foreign: bool,
@@ -83,7 +84,14 @@ impl Scene {
             rolls: Rolls::default(),
             digest_key: true,
             pods: None,
-            conventions: Conventions::default(),
+            setup: Setup {
+                source: Source::Object {
+                    kind: "deployment",
+                    namespace: "afresh".to_owned(),
+                    name: "afresh".to_owned(),
+                },
+                ..Setup::default_in("afresh".parse().unwrap(), "afresh-digest-key".parse().unwrap())
+            },
             unread: Vec::new(),
             aside: None,
             foreign: false,
@@ -159,7 +167,34 @@ impl Scene {
     }
 
     pub(super) fn default_reload(mut self, default: Reload) -> Self {
-        self.conventions.default = default;
+        self.setup.config.conventions.default = default;
+        self
+    }
+
+    /// It is decided by a controller with this command line.
+    pub(super) fn by(mut self, line: &[&str]) -> Self {
+        let words: Vec<String> = line.iter().map(ToString::to_string).collect();
+        let variables = Variables::from([("POD_NAMESPACE".to_owned(), "afresh".to_owned())]);
+        let (program, config) = parse(&words, None, &variables).unwrap();
+        (self.setup.program, self.setup.config) = (program, config);
+        self
+    }
+
+    /// As Reloader left it by `env-vars`: this hash of an object.
+    pub(super) fn marked(mut self, variable: &str, hash: &str) -> Self {
+        self.spec["containers"][0]["env"] = json!([{"name": variable, "value": hash}]);
+        self
+    }
+
+    /// Nobody knows how the controller runs.
+    pub(super) fn by_nobody_known(mut self) -> Self {
+        self.setup.source = Source::Nowhere;
+        self
+    }
+
+    /// Of another kind.
+    pub(super) fn kind(mut self, kind: WorkloadKind) -> Self {
+        self.kind = kind;
         self
     }
 
@@ -204,7 +239,7 @@ impl Scene {
     /// The annotations once the workload has been brought up to `before`.
     fn recorded(&self, before: &[Value]) -> Value {
         let facts = self.facts(&self.annotations, before, &[]);
-        let reading = facts.observed.read(self.kind, &self.conventions);
+        let reading = facts.observed.read(self.kind, &facts.conventions);
         let workload = reading.workload.unwrap();
         let record = Record {
             uid: if self.foreign {
@@ -232,25 +267,31 @@ impl Scene {
             key: lean.key,
             observed: lean.observed,
             aside: self.aside.clone(),
-            conventions: self.conventions.clone(),
+            outside: None,
+            conventions: self.setup.config.conventions(),
+            setup: self.setup.clone(),
             context: Context {
                 key: key.id(),
                 installed: Some(time(BEFORE)),
-                partial: false,
-                lifecycle: Lifecycle::default(),
+                partial: self.setup.config.selector.is_some(),
+                lifecycle: self.setup.config.lifecycle(),
             },
             no_digest_key: (!self.digest_key && !recording)
                 .then(|| "may not get the Secret afresh/afresh-digest-key".to_owned()),
-            objects: objects.iter().map(|body| there(body, &key)).collect(),
+            objects: objects
+                .iter()
+                .map(|body| there(body, &key, &self.setup.config.conventions()))
+                .collect(),
             unknowns: Vec::new(),
             pods: self.pods.clone(),
             now: time(NOW),
         };
+        facts.outside = facts.setup.outside(&facts.key);
         for object in unread {
             let why = format!("it takes the verb get on {}s in namespace prod", object.kind.word());
             facts.objects.insert(object.clone(), Seen::Unread(why));
         }
-        let reading = facts.observed.read(self.kind, &self.conventions);
+        let reading = facts.observed.read(self.kind, &facts.conventions);
         let included = reading.workload.map(|workload| workload.uses).unwrap_or_default();
         let used = included.into_iter().map(|usage| usage.object);
         for object in reading
@@ -272,24 +313,31 @@ impl Scene {
         if self.kind == WorkloadKind::Pod {
             return json!({"metadata": metadata, "spec": self.spec, "status": {"phase": "Running"}});
         }
-        json!({"metadata": metadata, "status": self.status, "spec": {
+        let mut body = json!({"metadata": metadata, "status": self.status, "spec": {
             "replicas": 1,
-            "selector": {"matchLabels": {"app": "web"}},
-            "template": {"metadata": {"labels": {"app": "web"}, "annotations": self.template_annotations}, "spec": self.spec},
-        }})
+            "selector": if self.kind == WorkloadKind::DeploymentConfig {
+                json!({"app": "web"})
+            } else {
+                json!({"matchLabels": {"app": "web"}})
+            },
+        }});
+        let mut template = &mut body;
+        for field in self.kind.template_path() {
+            template = &mut template[field];
+        }
+        *template = json!({"metadata": {"labels": {"app": "web"}, "annotations": self.template_annotations}, "spec": self.spec});
+        body
     }
 }
 
-fn there(body: &Value, key: &DigestKey) -> (ConfigRef, Seen) {
+fn there(body: &Value, key: &DigestKey, conventions: &Conventions) -> (ConfigRef, Seen) {
     let text = body.to_string();
     let (own, object, problem) = if body["kind"] == "Secret" {
-        LeanSecret::decode(&text)
-            .unwrap()
-            .into_object(key, &Conventions::default())
+        let WithSha1(secret) = WithSha1::<LeanSecret>::decode(&text).unwrap();
+        secret.into_object(key, conventions)
     } else {
-        LeanConfigMap::decode(&text)
-            .unwrap()
-            .into_object(&Conventions::default())
+        let WithSha1(map) = WithSha1::<LeanConfigMap>::decode(&text).unwrap();
+        map.into_object(conventions)
     };
     let name = ConfigRef {
         kind: own.kind,

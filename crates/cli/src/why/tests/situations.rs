@@ -10,7 +10,7 @@ use afresh_model::policy::Reload;
 
 /// Holds the answer to its snapshot, and the verdict to what the test says: a snapshot is accepted too easily.
 #[track_caller]
-fn shows(name: &str, scene: &Scene, verdict: Verdict) -> Explanation {
+pub(super) fn shows(name: &str, scene: &Scene, verdict: Verdict) -> Explanation {
     let told = scene.explain();
     assert_eq!(told.verdict, verdict, "{}", told.summary);
     let plain = strip_str(&text(&told)).to_string();
@@ -191,7 +191,7 @@ fn the_default_is_told_as_such() {
     let scene = scene
         .before(&[map("web", &json!({"a": "1"}))])
         .now(&[map("web", &json!({"a": "1"}))]);
-    let told = shows("by_default", &scene, Verdict::Current);
+    let told = shows("by_default", &scene.by_nobody_known(), Verdict::Current);
     assert!(told.notes[0].contains("--default-reload auto"), "{:?}", told.notes);
 }
 
@@ -465,14 +465,4 @@ fn colours_are_in_the_text_and_only_there() {
     let told = Scene::env().now(&[map("web", &json!({"a": "1"}))]).explain();
     assert!(text(&told).contains('\u{1b}'));
     assert!(!serde_json::to_string(&told).unwrap().contains("\\u001b"));
-}
-
-#[test]
-fn a_mode_of_reloader_is_explained_in_its_terms() {
-    let said = json!({"reloader.stakater.com/auto": "true", "configmap.reloader.stakater.com/reload": "web-.*"});
-    let scene = Scene::env().annotations(said).now(&[map("web", &json!({"a": "1"}))]);
-    let notes = scene.explain().notes;
-    let expected = "its mode comes from Reloader's annotations: reloader.stakater.com/auto: true on the workload; \
-                    configmap.reloader.stakater.com/reload: web-.* on the workload";
-    assert!(notes.iter().any(|note| note == expected), "{notes:?}");
 }

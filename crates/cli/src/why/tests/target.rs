@@ -4,7 +4,8 @@ use crate::why::gather::target;
 
 fn parsed(words: &[&str]) -> Result<String, String> {
     let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-    target(&words, &[])
+    let found = target(&words).and_then(|target| Ok((target.kind(&[])?, target.name)));
+    found
         .map(|(kind, name)| format!("{}/{name}", kind.word()))
         .map_err(|error| error.to_string())
 }
