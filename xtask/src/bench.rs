@@ -13,7 +13,8 @@ mod library;
 const PAGE: &str = "docs/benchmarks.md";
 
 /// `cargo xtask bench [loads] [--quick] [ARGS..]`: only a whole run, one without arguments, is written to the page.
-/// `cargo xtask bench library` measures the library instead.
+/// `cargo xtask bench compare NAME=FILE..` measures builds that are there already, in turn; `cargo xtask bench library`
+/// measures the library instead.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if let Some(("library", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return library::run(rest, &crate::root()?.join(PAGE)).map(|()| ExitCode::SUCCESS);
@@ -31,14 +32,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let release = tests::target_directory()?.join("release");
     let mut bench = Command::new(release.join("afresh-bench"));
     let (what, arguments) = match arguments.split_first() {
-        Some((word, rest)) if word == "loads" => ("loads", rest),
+        Some((word, rest)) if ["loads", "compare"].contains(&&**word) => (&**word, rest),
         _ => ("run", arguments),
     };
-    bench
-        .arg(what)
-        .arg("--afresh")
-        .arg(release.join("afresh"))
-        .args(arguments);
+    bench.arg(what);
+    if what != "compare" {
+        bench.arg("--afresh").arg(release.join("afresh"));
+    }
+    bench.args(arguments);
     if arguments.is_empty() {
         bench.arg("--write").arg(crate::root()?.join(PAGE));
     }

@@ -4,6 +4,7 @@
 mod api;
 mod bare;
 mod changes;
+mod compare;
 mod load;
 mod loads;
 mod objects;
@@ -29,6 +30,8 @@ enum Command {
     Run(run::Args),
     /// What a cluster does to a controller: fan-out, many at once, bursts, large values, changes of nothing
     Loads(loads::Args),
+    /// Several builds on one cluster, in turn: what a change of the program brings
+    Compare(compare::Args),
     /// The yardstick: one watch, one patch, nothing else
     Bare(bare::Args),
 }
@@ -38,6 +41,7 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => run::run(args).await,
         Command::Loads(args) => loads::run(args).await,
+        Command::Compare(args) => compare::run(args).await,
         Command::Bare(args) => bare::run(args).await,
     }
 }

@@ -15,7 +15,7 @@ const QUICK: Size = Size {
     deployments: 50,
     namespaces: 10,
 };
-const SIZES: [Size; 3] = [
+pub(crate) const SIZES: [Size; 3] = [
     Size {
         name: "small",
         objects: 2_000,

@@ -19,7 +19,7 @@ use crate::{api, load};
 /// Deployments of the bare loop, which it patches over and over.
 const BARE_DEPLOYMENTS: usize = 50;
 /// Flags of the measured controller, beside those that the harness needs.
-const AT_ONCE: [&str; 4] = ["--settle", "0", "--leader-elect", "false"];
+pub(crate) const AT_ONCE: [&str; 4] = ["--settle", "0", "--leader-elect", "false"];
 /// What comes after a change, an Event say, comes within this.
 const QUIET: Duration = Duration::from_secs(1);
 /// For what must come about some time.
@@ -96,10 +96,10 @@ pub(crate) async fn measure(plan: &Plan) -> Result<Figures> {
     figures
 }
 
-struct Bench<'a> {
-    plan: &'a Plan,
-    cluster: &'a Cluster,
-    client: Client,
+pub(crate) struct Bench<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) client: Client,
 }
 
 impl Bench<'_> {
@@ -173,7 +173,7 @@ impl Bench<'_> {
     }
 
     /// Starts a controller and waits until it is ready and has adopted every Deployment.
-    async fn begin(&self, flags: &[&str]) -> Result<(Controller, Beginning)> {
+    pub(crate) async fn begin(&self, flags: &[&str]) -> Result<(Controller, Beginning)> {
         let mut sight = Sight::open(&self.client, api::METADATA_ONLY).await?;
         let started = Instant::now();
         let mut controller = self.controller(flags).await?;
@@ -225,7 +225,12 @@ impl Bench<'_> {
     }
 
     /// Changes with nobody else about: what they cost. No Deployment is changed twice, or the flap breaker would step in.
-    async fn cost(&self, changer: &mut Changer, controller: &Controller, first: usize) -> Result<(Cost, Latencies)> {
+    pub(crate) async fn cost(
+        &self,
+        changer: &mut Changer,
+        controller: &Controller,
+        first: usize,
+    ) -> Result<(Cost, Latencies)> {
         let mut latencies = Latencies::default();
         let before = (controller.cpu()?, self.cluster.request_counters().await?);
         for number in first..first + self.plan.changes {
