@@ -116,8 +116,8 @@ impl Compat {
         if users.is_empty() {
             self.metrics.skipped(Skipped::IgnoredOrNotSelected);
         }
-        for known in users.into_iter().filter_map(|id| engine.index().workload(id)) {
-            self.metrics.queued(known.key.kind.api_kind());
+        for key in users.into_iter().filter_map(|id| engine.index().key(id)) {
+            self.metrics.queued(key.kind.api_kind());
         }
     }
 

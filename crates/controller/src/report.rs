@@ -139,12 +139,7 @@ impl Controller {
             .filter_map(|watch| watch.source.kind.workload())
             .collect();
         for kind in kinds {
-            let count = self
-                .engine
-                .index()
-                .workloads()
-                .filter(|(_, known)| known.key.kind == kind)
-                .count();
+            let count = self.engine.index().places().filter(|&(_, own, _)| own == kind).count();
             self.metrics
                 .workloads
                 .get_or_create(&Kind { kind: kind.word() })

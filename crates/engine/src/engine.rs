@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use afresh_model::digest::Digest;
-use afresh_model::name::{ConfigKey, ConfigRef, Name, WorkloadKey};
+use afresh_model::name::{ConfigKey, ConfigRef, Name, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
 use afresh_model::policy::Problem;
 use afresh_model::record::{Evicting, Record, Rolls};
@@ -505,11 +505,11 @@ impl Engine {
     /// Only workloads in these namespaces are kept current from now on.
     pub fn set_scope(&mut self, scope: Scope, now: Now) {
         let before = std::mem::replace(&mut self.scope, scope);
-        let entered = self.index.workloads().filter(|(_, known)| {
-            let namespace = &known.key.namespace;
-            self.scope.includes(namespace) && !before.includes(namespace)
-        });
-        let entered: Vec<WorkloadId> = entered.map(|(id, _)| id).collect();
+        let entered = self
+            .index
+            .places()
+            .filter(|(.., namespace)| self.scope.includes(namespace) && !before.includes(namespace));
+        let entered: Vec<WorkloadId> = entered.map(|(id, ..)| id).collect();
         entered.into_iter().for_each(|id| self.agenda_changed(id, now));
     }
 

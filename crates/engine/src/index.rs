@@ -1,25 +1,35 @@
 //! Which workloads use which config objects: derived facts, kept by apply, delete and relist.
 //!
 //! After any order of events the index equals one built from scratch from what there is (a property test holds it to
-//! that). Nobody's objects cost a name and digests; nothing here knows of time, leadership or actions.
+//! that). Everything is kept packed: an object costs its name and digests, a workload a quarter of a kilobyte. Nothing
+//! here knows of time, leadership or actions.
 
-use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
+use afresh_model::packed::Head;
 use afresh_model::workload::Workload;
 
+use self::catalogue::Catalogue;
+use self::places::Places;
 use crate::kept::Kept;
 use crate::names::Names;
 use crate::plan::Objects;
 use crate::sight::{Sight, Sighting, Tracked};
+
+mod catalogue;
+mod places;
 
 /// A workload's place in the index. Places are used again after a workload is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkloadId(u32);
 
 impl WorkloadId {
+    pub(crate) fn new(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
     /// The place as a number, to keep something beside the index.
     #[must_use]
     pub const fn index(self) -> usize {
@@ -71,7 +81,6 @@ pub struct Indexed {
     pub workload: Workload,
     /// When its parts last changed.
     pub sighting: Sighting,
-    listed: bool,
 }
 
 /// What became of a workload that was applied.
@@ -87,68 +96,26 @@ pub enum Applied {
     Outdated,
 }
 
-#[derive(Debug, Default)]
-struct Entry {
-    kept: Option<Kept>,
-    users: Users,
-    listed: bool,
-}
-
-/// The workloads that refer to an object: mostly one.
-#[derive(Debug, Default)]
-enum Users {
-    #[default]
-    None,
-    One(WorkloadId),
-    Many(Box<[WorkloadId]>),
-}
-
-impl Users {
-    fn as_slice(&self) -> &[WorkloadId] {
-        match self {
-            Self::None => &[],
-            Self::One(id) => std::slice::from_ref(id),
-            Self::Many(ids) => ids,
-        }
-    }
-}
-
-impl FromIterator<WorkloadId> for Users {
-    fn from_iter<I: IntoIterator<Item = WorkloadId>>(ids: I) -> Self {
-        let ids: Vec<WorkloadId> = ids.into_iter().collect();
-        match ids[..] {
-            [] => Self::None,
-            [id] => Self::One(id),
-            _ => Self::Many(ids.into()),
-        }
-    }
-}
-
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Index {
-    objects: BTreeMap<ConfigKey, Entry>,
-    workloads: Vec<Option<Box<Indexed>>>,
-    free: Vec<WorkloadId>,
-    ids: BTreeMap<WorkloadKey, WorkloadId>,
+    objects: Catalogue,
+    workloads: Places,
     globbers: BTreeMap<Name, BTreeSet<WorkloadId>>,
+    /// Of namespaces, so that each is there once.
     names: Names,
 }
 
 impl Index {
     /// Takes in a config object; returns the workloads for which that is news.
     pub fn apply_object(&mut self, key: &ConfigKey, object: ConfigObject, sight: Sight) -> Vec<WorkloadId> {
-        let entry = match self.objects.entry(key.clone()) {
-            MapEntry::Occupied(known) => known.into_mut(),
-            MapEntry::Vacant(_) => {
-                let key = shared(&mut self.names, key);
-                self.objects.entry(key).or_default()
-            }
-        };
-        entry.listed = true;
-        let known = entry.kept.as_ref().map(Kept::tracked);
+        let ConfigKey { kind, namespace, name } = key;
+        let known = self.objects.get(*kind, namespace, name).and_then(Kept::tracked);
         let next = match &known {
-            Some(known) if sight == Sight::Live && known.object.revision > object.revision => return Vec::new(),
+            Some(known) if sight == Sight::Live && known.object.revision > object.revision => {
+                self.list_object(key);
+                return Vec::new();
+            }
             Some(known) => known.next(object, sight),
             None => Tracked::first(object, sight),
         };
@@ -157,46 +124,43 @@ impl Index {
             (old.immutable, old.ignored, old.matched) != (new.immutable, new.ignored, new.matched)
                 || old.content != new.content
         });
-        entry.kept = Some(Kept::new(&next));
+        self.objects.change(*kind, namespace, name, &mut self.names, |kept| {
+            let mut kept = kept.with_tracked(Some(&next));
+            kept.set_listed(true);
+            kept
+        });
         if news { self.users(key) } else { Vec::new() }
     }
 
     /// Takes out a config object; returns the workloads for which that is news.
     pub fn delete_object(&mut self, key: &ConfigKey) -> Vec<WorkloadId> {
+        let ConfigKey { kind, namespace, name } = key;
+        if !self.objects.get(*kind, namespace, name).is_some_and(Kept::is_there) {
+            return Vec::new();
+        }
         let users = self.users(key);
-        let Some(entry) = self.objects.get_mut(key) else {
-            return Vec::new();
-        };
-        if entry.kept.take().is_none() {
-            return Vec::new();
-        }
-        if entry.users.as_slice().is_empty() {
-            self.objects.remove(key);
-        }
+        self.objects
+            .change(*kind, namespace, name, &mut self.names, |kept| kept.with_tracked(None));
         users
     }
 
     /// Takes in a workload.
-    pub fn apply_workload(&mut self, key: WorkloadKey, mut workload: Workload, sight: Sight) -> Applied {
-        self.share_names(&mut workload);
-        let Some(&id) = self.ids.get(&key) else {
+    pub fn apply_workload(&mut self, key: WorkloadKey, workload: Workload, sight: Sight) -> Applied {
+        let Some(known) = self.id(&key).and_then(|id| self.workload(id)) else {
             return Applied::New(self.insert(key, workload, sight));
         };
-        if self.workload(id).is_none_or(|known| known.workload.uid != workload.uid) {
+        let before = known.workload;
+        if before.uid != workload.uid {
             self.delete_workload(&key);
             return Applied::New(self.insert(key, workload, sight));
         }
-        let Some(known) = self.workloads.get_mut(id.index()).and_then(Option::as_mut) else {
-            return Applied::Outdated;
-        };
-        if sight == Sight::Live && known.workload.revision > workload.revision {
+        if sight == Sight::Live && before.revision > workload.revision {
             return Applied::Outdated;
         }
-        known.listed = true;
-        known.sighting = known.sighting.next(&known.workload, &workload, sight);
-        let before = std::mem::replace(&mut known.workload, workload);
-        let after = &known.workload;
-        let same = before.uses_alike(after)
+        let sighting = known.sighting.next(&before, &workload, sight);
+        let after = &workload;
+        let uses_alike = before.uses_alike(after);
+        let same = uses_alike
             && (
                 before.mode,
                 before.settle,
@@ -212,36 +176,34 @@ impl Index {
                 after.rollout,
                 &after.pause,
             );
-        if before.uses_alike(after) {
-            return if same { Applied::Same(id) } else { Applied::Changed(id) };
+        let namespace = key.namespace.clone();
+        let id = self.workloads.put(key, workload, sighting, &mut self.names);
+        if !uses_alike {
+            self.unlink(id, &namespace, &before);
+            self.link(id);
         }
-        self.unlink(id, &key.namespace, &before);
-        self.link(id);
-        Applied::Changed(id)
+        if same { Applied::Same(id) } else { Applied::Changed(id) }
     }
 
     /// Takes out a workload, or one that is no longer to be kept current.
     pub fn delete_workload(&mut self, key: &WorkloadKey) -> Option<WorkloadId> {
-        let id = self.ids.remove(key)?;
-        let gone = self.workloads.get_mut(id.index()).and_then(Option::take)?;
+        let (id, gone) = self.workloads.take(key)?;
         self.unlink(id, &key.namespace, &gone.workload);
-        self.free.push(id);
         Some(id)
     }
 
     /// A watch begins to list anew: whatever it does not list until [`Self::end_list`] is gone.
     pub fn begin_list(&mut self, source: &Source) {
-        let within = |namespace: &Name| source.namespace.as_ref().is_none_or(|own| own == namespace);
+        let within = source.namespace.as_ref();
         match source.kind {
             SourceKind::Config(kind) => {
-                for (key, entry) in &mut self.objects {
-                    entry.listed &= !(key.kind == kind && within(&key.namespace));
-                }
+                let own = self.objects.of_mut(kind, within);
+                own.for_each(|kept| kept.set_listed(false));
             }
             SourceKind::Workload(kind) => {
-                for known in self.workloads.iter_mut().flatten() {
-                    known.listed &= !(known.key.kind == kind && within(&known.key.namespace));
-                }
+                let own = self.workloads.iter_mut();
+                let own = own.filter(|known| known.kind() == kind && is_within(within, known.namespace()));
+                own.for_each(|known| known.set_listed(false));
             }
             SourceKind::Classes | SourceKind::Mounts | SourceKind::Namespaces => {}
         }
@@ -251,15 +213,11 @@ impl Index {
     pub fn keep(&mut self, kind: SourceKind, namespace: &Name, name: &Name) {
         let (namespace, name) = (namespace.clone(), name.clone());
         match kind {
-            SourceKind::Config(kind) => {
-                if let Some(entry) = self.objects.get_mut(&ConfigKey { kind, namespace, name }) {
-                    entry.listed = true;
-                }
-            }
+            SourceKind::Config(kind) => self.list_object(&ConfigKey { kind, namespace, name }),
             SourceKind::Workload(kind) => {
-                let id = self.ids.get(&WorkloadKey { kind, namespace, name }).copied();
-                if let Some(known) = id.and_then(|id| self.workloads.get_mut(id.index())?.as_mut()) {
-                    known.listed = true;
+                let id = self.id(&WorkloadKey { kind, namespace, name });
+                if let Some(known) = id.and_then(|id| self.workloads.get_mut(id)) {
+                    known.set_listed(true);
                 }
             }
             SourceKind::Classes | SourceKind::Mounts | SourceKind::Namespaces => {}
@@ -269,47 +227,37 @@ impl Index {
     /// A watch has listed everything; returns the workloads for which something gone is news, and those gone.
     pub fn end_list(&mut self, source: &Source) -> (Vec<WorkloadId>, Vec<WorkloadId>) {
         let gone = self.remove_unlisted(source);
-        self.pack();
+        self.objects.pack();
+        self.workloads.pack();
+        self.names.tidy();
         gone
     }
 
-    /// Fills the nodes of the maps: a list comes sorted, and what is inserted so leaves them half empty.
-    fn pack(&mut self) {
-        self.objects = std::mem::take(&mut self.objects).into_iter().collect();
-        self.ids = std::mem::take(&mut self.ids).into_iter().collect();
-        self.workloads.shrink_to_fit();
-        self.names.tidy();
-    }
-
-    fn share_names(&mut self, workload: &mut Workload) {
-        for usage in &mut workload.uses {
-            usage.object.name = self.names.share(&usage.object.name);
-        }
-        if let Some(record) = &mut workload.record {
-            record.applied.share_names(|name| self.names.share(name));
+    fn list_object(&mut self, key: &ConfigKey) {
+        if let Some(kept) = self.objects.get_mut(key.kind, &key.namespace, &key.name) {
+            kept.set_listed(true);
         }
     }
 
     fn remove_unlisted(&mut self, source: &Source) -> (Vec<WorkloadId>, Vec<WorkloadId>) {
-        let within = |namespace: &Name| source.namespace.as_ref().is_none_or(|own| own == namespace);
+        let within = source.namespace.as_ref();
         match source.kind {
             SourceKind::Config(kind) => {
-                let gone = self.objects.iter().filter(|(key, entry)| {
-                    key.kind == kind && within(&key.namespace) && entry.kept.is_some() && !entry.listed
-                });
-                let gone: Vec<ConfigKey> = gone.map(|(key, _)| key.clone()).collect();
+                let own = self.objects.of(kind, within);
+                let gone = own.filter(|(_, kept)| kept.is_there() && !kept.is_listed());
+                let gone: Vec<ConfigKey> = gone
+                    .map(|(namespace, kept)| catalogue::key(kind, namespace, kept))
+                    .collect();
                 (
                     gone.iter().flat_map(|key| self.delete_object(key)).collect(),
                     Vec::new(),
                 )
             }
             SourceKind::Workload(kind) => {
-                let gone = self
-                    .workloads
-                    .iter()
-                    .flatten()
-                    .filter(|known| known.key.kind == kind && within(&known.key.namespace) && !known.listed);
-                let gone: Vec<WorkloadKey> = gone.map(|known| known.key.clone()).collect();
+                let own = self.workloads.iter().map(|(_, known)| known);
+                let gone = own
+                    .filter(|known| known.kind() == kind && is_within(within, known.namespace()) && !known.is_listed());
+                let gone: Vec<WorkloadKey> = gone.map(places::Kept::key).collect();
                 (
                     Vec::new(),
                     gone.iter().filter_map(|key| self.delete_workload(key)).collect(),
@@ -319,55 +267,72 @@ impl Index {
         }
     }
 
-    /// The workload at a place.
+    /// The workload at a place. It is unpacked each time.
     #[must_use]
-    pub fn workload(&self, id: WorkloadId) -> Option<&Indexed> {
-        self.workloads.get(id.index())?.as_deref()
+    pub fn workload(&self, id: WorkloadId) -> Option<Indexed> {
+        self.workloads.get(id).map(places::Kept::indexed)
     }
 
     /// The place of a workload.
     #[must_use]
     pub fn id(&self, key: &WorkloadKey) -> Option<WorkloadId> {
-        self.ids.get(key).copied()
+        self.workloads.id(key)
     }
 
-    /// All workloads, sorted by key.
-    pub fn workloads(&self) -> impl Iterator<Item = (WorkloadId, &Indexed)> {
-        self.ids.values().filter_map(|&id| Some((id, self.workload(id)?)))
+    /// The key of the workload at a place.
+    #[must_use]
+    pub fn key(&self, id: WorkloadId) -> Option<WorkloadKey> {
+        self.workloads.get(id).map(places::Kept::key)
+    }
+
+    /// How far the rollout of the workload at a place is, without unpacking the rest of it.
+    #[must_use]
+    pub fn head(&self, id: WorkloadId) -> Option<Head> {
+        self.workloads.get(id).map(places::Kept::head)
+    }
+
+    /// The places of all workloads, sorted by their keys, each with its kind and namespace.
+    pub fn places(&self) -> impl Iterator<Item = (WorkloadId, WorkloadKind, &Name)> {
+        let all = self.workloads.iter();
+        all.map(|(id, known)| (id, known.kind(), known.namespace()))
+    }
+
+    /// All workloads of a kind, sorted by key.
+    pub fn workloads_of(&self, kind: WorkloadKind) -> impl Iterator<Item = (WorkloadId, Indexed)> {
+        let own = self.workloads.iter().filter(move |(_, known)| known.kind() == kind);
+        own.map(|(id, known)| (id, known.indexed()))
     }
 
     /// All config objects that exist, sorted by key.
-    pub fn objects(&self) -> impl Iterator<Item = (&ConfigKey, Tracked)> {
+    pub fn objects(&self) -> impl Iterator<Item = (ConfigKey, Tracked)> {
         self.objects
-            .iter()
-            .filter_map(|(key, entry)| Some((key, entry.kept.as_ref()?.tracked())))
+            .all()
+            .filter_map(|(key, kept)| Some((key, kept.tracked()?)))
     }
 
     /// A config object, if it exists.
     #[must_use]
     pub fn object(&self, key: &ConfigKey) -> Option<ConfigObject> {
-        let kept = self.objects.get(key)?.kept.as_ref()?;
-        Some(kept.tracked().object)
+        let kept = self.objects.get(key.kind, &key.namespace, &key.name)?;
+        Some(kept.tracked()?.object)
     }
 
     /// How many config objects of a kind there are.
     #[must_use]
     pub fn object_count(&self, kind: ConfigKind) -> usize {
-        let known = self.objects.iter();
-        known
-            .filter(|(key, entry)| key.kind == kind && entry.kept.is_some())
-            .count()
+        self.objects.of(kind, None).filter(|(_, kept)| kept.is_there()).count()
     }
 
     /// The workloads that use an object, by reference or by glob.
     #[must_use]
     pub fn users(&self, key: &ConfigKey) -> Vec<WorkloadId> {
-        let named = self.objects.get(key).map_or(&[][..], |entry| entry.users.as_slice());
-        let mut all = named.to_vec();
+        let named = self.objects.get(key.kind, &key.namespace, &key.name);
+        let mut all = named.map(Kept::users).unwrap_or_default();
         let globbers = self.globbers.get(&key.namespace).into_iter().flatten();
         all.extend(globbers.filter(|&&id| {
-            self.workload(id)
-                .is_some_and(|known| known.workload.includes(key.kind, &key.name))
+            self.workloads
+                .get(id)
+                .is_some_and(|known| known.includes(key.kind, &key.name))
         }));
         all.sort_unstable();
         all.dedup();
@@ -382,57 +347,30 @@ impl Index {
 
     fn insert(&mut self, key: WorkloadKey, workload: Workload, sight: Sight) -> WorkloadId {
         let sighting = Sighting::first(&workload, sight);
-        let WorkloadKey { kind, namespace, name } = key;
-        let key = WorkloadKey {
-            kind,
-            namespace: self.names.share(&namespace),
-            name: self.names.share(&name),
-        };
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.workloads.push(None);
-            WorkloadId(u32::try_from(self.workloads.len() - 1).unwrap_or(u32::MAX))
-        });
-        self.ids.insert(key.clone(), id);
-        if let Some(place) = self.workloads.get_mut(id.index()) {
-            *place = Some(Box::new(Indexed {
-                key,
-                workload,
-                sighting,
-                listed: true,
-            }));
-        }
+        let id = self.workloads.put(key, workload, sighting, &mut self.names);
         self.link(id);
         id
     }
 
     fn link(&mut self, id: WorkloadId) {
-        let Some(known) = self.workloads.get(id.index()).and_then(Option::as_deref) else {
+        let Some(Indexed { key, workload, .. }) = self.workload(id) else {
             return;
         };
-        let namespace = &known.key.namespace;
-        for usage in &known.workload.uses {
-            let entry = self.objects.entry(absolute(namespace, &usage.object)).or_default();
-            let users = entry.users.as_slice();
-            if !users.contains(&id) {
-                entry.users = users.iter().copied().chain([id]).collect();
-            }
+        for usage in &workload.uses {
+            self.change_users(&key.namespace, &usage.object, |users| {
+                if !users.contains(&id) {
+                    users.push(id);
+                }
+            });
         }
-        if !known.workload.include.is_empty() {
-            self.globbers.entry(namespace.clone()).or_default().insert(id);
+        if !workload.include.is_empty() {
+            self.globbers.entry(key.namespace).or_default().insert(id);
         }
     }
 
     fn unlink(&mut self, id: WorkloadId, namespace: &Name, workload: &Workload) {
         for usage in &workload.uses {
-            let key = absolute(namespace, &usage.object);
-            let Some(entry) = self.objects.get_mut(&key) else {
-                continue;
-            };
-            let users = entry.users.as_slice().iter().copied();
-            entry.users = users.filter(|&user| user != id).collect();
-            if entry.users.as_slice().is_empty() && entry.kept.is_none() {
-                self.objects.remove(&key);
-            }
+            self.change_users(namespace, &usage.object, |users| users.retain(|&user| user != id));
         }
         if let Some(globbers) = self.globbers.get_mut(namespace) {
             globbers.remove(&id);
@@ -441,22 +379,19 @@ impl Index {
             }
         }
     }
-}
 
-fn shared(names: &mut Names, key: &ConfigKey) -> ConfigKey {
-    ConfigKey {
-        kind: key.kind,
-        namespace: names.share(&key.namespace),
-        name: names.share(&key.name),
+    fn change_users(&mut self, namespace: &Name, object: &ConfigRef, change: impl FnOnce(&mut Vec<WorkloadId>)) {
+        let ConfigRef { kind, name } = object;
+        self.objects.change(*kind, namespace, name, &mut self.names, |kept| {
+            let mut users = kept.users();
+            change(&mut users);
+            kept.with_users(&users)
+        });
     }
 }
 
-fn absolute(namespace: &Name, object: &ConfigRef) -> ConfigKey {
-    ConfigKey {
-        kind: object.kind,
-        namespace: namespace.clone(),
-        name: object.name.clone(),
-    }
+fn is_within(within: Option<&Name>, namespace: &Name) -> bool {
+    within.is_none_or(|within| within == namespace)
 }
 
 /// See [`Index::within`].
@@ -468,8 +403,8 @@ pub struct Within<'a> {
 
 impl Objects for Within<'_> {
     fn get(&self, object: &ConfigRef) -> Option<Tracked> {
-        let entry = self.index.objects.get(&absolute(self.namespace, object))?;
-        entry.kept.as_ref().map(Kept::tracked)
+        let kept = self.index.objects.get(object.kind, self.namespace, &object.name)?;
+        kept.tracked()
     }
 
     fn included(&self, workload: &Workload) -> Vec<ConfigRef> {
@@ -485,18 +420,11 @@ impl Objects for Within<'_> {
 
 impl Within<'_> {
     fn of_kind(&self, kind: ConfigKind, workload: &Workload) -> Vec<ConfigRef> {
-        let first = ConfigKey {
-            kind,
-            namespace: self.namespace.clone(),
-            name: Name::first(),
-        };
-        let here = self.index.objects.range(first..);
-        here.take_while(|(key, _)| key.kind == kind && key.namespace == *self.namespace)
-            .filter(|(key, entry)| entry.kept.is_some() && workload.includes(kind, &key.name))
-            .map(|(key, _)| ConfigRef {
-                kind,
-                name: key.name.clone(),
-            })
+        let here = self.index.objects.of(kind, Some(self.namespace));
+        here.filter(|(_, kept)| kept.is_there())
+            .map(|(_, kept)| kept.to_name())
+            .filter(|name| workload.includes(kind, name))
+            .map(|name| ConfigRef { kind, name })
             .collect()
     }
 }

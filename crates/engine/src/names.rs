@@ -1,4 +1,4 @@
-//! One text per name, however many keys, references and records bear it.
+//! One text per name, however many keys bear it.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,7 @@
 //! How we came to know of a state, which decides what its revision proves.
 
 use afresh_model::object::ConfigObject;
+use afresh_model::packed::{Packer, Unpacker};
 use afresh_model::time::Revision;
 use afresh_model::workload::Workload;
 
@@ -33,6 +34,32 @@ impl Since {
         }
     }
 
+    /// For packing: which variant it is, in two bits.
+    pub(crate) const fn tag(self) -> u8 {
+        match self {
+            Self::At(_) => 0,
+            Self::AtMost(_) => 1,
+            Self::Unknown => 2,
+        }
+    }
+
+    /// Packs the rest of it, which is mostly near to the revision of what changed.
+    pub(crate) fn pack(self, near: Option<Revision>, to: &mut Packer) {
+        if let Self::At(at) | Self::AtMost(at) = self {
+            to.near(at.0.cast_signed(), origin(near));
+        }
+    }
+
+    /// What was packed.
+    pub(crate) fn unpack(tag: u8, near: Option<Revision>, from: &mut Unpacker<'_>) -> Self {
+        let mut at = || Revision(from.near(origin(near)).cast_unsigned());
+        match tag & 3 {
+            0 => Self::At(at()),
+            1 => Self::AtMost(at()),
+            _ => Self::Unknown,
+        }
+    }
+
     /// Whether this was surely before `other`.
     #[must_use]
     pub fn surely_before(self, other: Self) -> bool {
@@ -50,6 +77,10 @@ impl Since {
             _ => false,
         }
     }
+}
+
+fn origin(near: Option<Revision>) -> i64 {
+    near.map_or(0, |near| near.0.cast_signed())
 }
 
 /// What became of an object's content when it was last news.
@@ -111,6 +142,22 @@ pub struct Sighting {
 }
 
 impl Sighting {
+    /// Packs it beside a workload of this revision.
+    pub(crate) fn pack(self, revision: Option<Revision>, to: &mut Packer) {
+        to.byte(self.template.tag() << 2 | self.uses.tag());
+        self.template.pack(revision, to);
+        self.uses.pack(revision, to);
+    }
+
+    /// What was packed.
+    pub(crate) fn unpack(revision: Option<Revision>, from: &mut Unpacker<'_>) -> Self {
+        let tags = from.byte();
+        Self {
+            template: Since::unpack(tags >> 2, revision, from),
+            uses: Since::unpack(tags, revision, from),
+        }
+    }
+
     /// The workload as first seen. One that already has a record is not new: it was left alone for a while.
     #[must_use]
     pub fn first(workload: &Workload, sight: Sight) -> Self {

@@ -1,7 +1,7 @@
 //! What `/state` shows: the whole truth about what is watched, what waits and why.
 
 use afresh_model::digest::Digest;
-use afresh_model::name::{ConfigKind, Name, WorkloadKey};
+use afresh_model::name::{ConfigKind, Name};
 use serde::Serialize;
 
 use crate::agenda::Waits;
@@ -52,13 +52,13 @@ impl Engine {
             synced: self.is_synced(),
             leading: self.leads(),
             objects: self.index().objects().count(),
-            workloads: self.index().workloads().count(),
+            workloads: self.index().places().count(),
             running: self.running_count(),
             rolling: self.rolling(now.wall),
             waiting: self
                 .index()
-                .workloads()
-                .filter_map(|(id, known)| self.waiting(id, &known.key, now))
+                .places()
+                .filter_map(|(id, ..)| self.waiting(id, now))
                 .collect(),
         }
     }
@@ -74,10 +74,10 @@ impl Engine {
                 chained(own.map(|(key, tracked)| format!("{key}={:?}", tracked.object.content)))
             }
             SourceKind::Workload(kind) => {
-                let own = self.index().workloads().map(|(_, known)| known);
-                let own = own.filter(|known| known.key.kind == kind && within(&known.key.namespace));
+                let own = self.index().workloads_of(kind).map(|(_, known)| known);
+                let own = own.filter(|known| within(&known.key.namespace));
                 let record = |known: &Indexed| known.workload.record.as_ref().map(ToString::to_string);
-                chained(own.map(|known| format!("{}={}", known.key, record(known).unwrap_or_default())))
+                chained(own.map(|known| format!("{}={}", known.key, record(&known).unwrap_or_default())))
             }
             SourceKind::Mounts => {
                 let own = self.index().objects();
@@ -88,11 +88,11 @@ impl Engine {
         }
     }
 
-    fn waiting(&self, id: WorkloadId, key: &WorkloadKey, now: Now) -> Option<Waiting> {
+    fn waiting(&self, id: WorkloadId, now: Now) -> Option<Waiting> {
         let (state, due) = self.waits(id)?;
         let due_in_ms = due.map(|due| u64::try_from(due.since(now.mono).as_millis()).unwrap_or(u64::MAX));
         Some(Waiting {
-            workload: key.to_string(),
+            workload: self.index().key(id)?.to_string(),
             state,
             due_in_ms,
             failures: self.failures(id),

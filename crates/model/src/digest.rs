@@ -165,6 +165,14 @@ impl Digest {
     pub fn of(domain: &str, parts: &[&[u8]]) -> Self {
         Self(truncate(hash(domain, parts)))
     }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// A text that is not a digest.
@@ -190,6 +198,14 @@ pub struct Basis([u8; 4]);
 impl Basis {
     pub(crate) fn of(parts: &[&[u8]]) -> Self {
         Self(truncate(hash("afresh/basis/1", parts)))
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -281,6 +297,16 @@ impl TemplateHasher {
 /// the template, so its controller replaces the pods anyway.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TemplateHash([u8; 8]);
+
+impl TemplateHash {
+    pub(crate) const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 impl fmt::Display for TemplateHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

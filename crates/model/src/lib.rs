@@ -16,6 +16,7 @@ pub mod digest;
 pub mod duration;
 pub mod name;
 pub mod object;
+pub mod packed;
 pub mod pattern;
 pub mod policy;
 pub mod record;

@@ -43,6 +43,11 @@ impl Name {
         Self("0".into())
     }
 
+    /// A text that was a name before.
+    pub(crate) fn of_accepted(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -106,6 +106,12 @@ impl Pattern {
     }
 }
 
+/// Whether an object is one of `include` and none of `exclude`.
+pub(crate) fn includes(include: &[Pattern], exclude: &[Pattern], kind: ConfigKind, name: &Name) -> bool {
+    let matches = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(kind, name));
+    matches(include) && !matches(exclude)
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::digest::{Basis, Digest, Fingerprint, TemplateHash};
-use crate::name::{ConfigRef, Name};
+use crate::name::ConfigRef;
 use crate::time::UnixSeconds;
 
 /// The only version there is.
@@ -78,6 +78,16 @@ impl Applied {
         }
     }
 
+    /// All objects with their fingerprints, sorted.
+    pub(crate) const fn all(&self) -> &[(ConfigRef, Box<[Fingerprint]>)] {
+        &self.0
+    }
+
+    /// What [`Self::all`] gave.
+    pub(crate) const fn of_sorted(all: Box<[(ConfigRef, Box<[Fingerprint]>)]>) -> Self {
+        Self(all)
+    }
+
     /// Adds a fingerprint; one of the same basis is replaced.
     pub fn set(&mut self, object: &ConfigRef, fingerprint: Fingerprint) {
         let place = self.place(object);
@@ -120,15 +130,6 @@ impl Applied {
             .collect();
         let parts: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
         Digest::of("afresh/config/1", &parts)
-    }
-
-    /// Lets every object name be replaced by an equal one, so that texts can be shared.
-    pub fn share_names(&mut self, mut share: impl FnMut(&Name) -> Name) {
-        for (object, _) in &mut self.0 {
-            let name = share(&object.name);
-            debug_assert_eq!(name, object.name, "the order would be lost");
-            object.name = name;
-        }
     }
 
     /// Whether nothing is recorded.

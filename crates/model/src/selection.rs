@@ -74,6 +74,16 @@ impl Selection {
         }
     }
 
+    /// For packing: `text`, `binary`, the keys.
+    pub(crate) const fn parts(&self) -> (bool, bool, &[KeyHash]) {
+        (self.text, self.binary, &self.keys)
+    }
+
+    /// The selection of these parts.
+    pub(crate) const fn from_parts(text: bool, binary: bool, keys: Box<[KeyHash]>) -> Self {
+        Self { text, binary, keys }
+    }
+
     /// Canonical bytes: equal selections, and only they, have equal bytes.
     pub(crate) fn canonical(&self) -> Vec<u8> {
         let mut bytes = vec![u8::from(self.text) | u8::from(self.binary) << 1];

@@ -7,7 +7,7 @@ use crate::annotation::Annotations;
 use crate::convention::{Conventions, Jobs};
 use crate::digest::TemplateHash;
 use crate::name::{ConfigKind, Name, WorkloadKind};
-use crate::pattern::Pattern;
+use crate::pattern::{self, Pattern};
 use crate::policy::{Place, Policy, Problem, Reload};
 use crate::record::Record;
 use crate::reference::{Reference, references};
@@ -332,8 +332,7 @@ impl Workload {
     /// Whether a glob of `afresh.dev/include` brings in the object.
     #[must_use]
     pub fn includes(&self, kind: ConfigKind, name: &Name) -> bool {
-        let matches = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(kind, name));
-        matches(&self.include) && !matches(&self.exclude)
+        pattern::includes(&self.include, &self.exclude, kind, name)
     }
 
     /// Whether both use the same objects in the same way.

@@ -18,5 +18,4 @@ mod node;
 mod program;
 mod supervised;
 mod swap;
-mod why;
 mod world;

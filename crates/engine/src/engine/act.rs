@@ -58,7 +58,7 @@ impl Engine {
     }
 
     pub(super) fn consider_all(&mut self, now: Now) {
-        let ids: Vec<WorkloadId> = self.index.workloads().map(|(id, _)| id).collect();
+        let ids: Vec<WorkloadId> = self.index.places().map(|(id, ..)| id).collect();
         ids.into_iter().for_each(|id| self.agenda_changed(id, now));
     }
 
@@ -121,22 +121,22 @@ impl Engine {
             Verdict::Blocked => None,
             Verdict::Nothing => match (slot.touch, plan.files) {
                 // The content went back while pods were being touched: they may hold what is now old.
-                (TouchState::Begun(begun), Some(files)) if begun != files => Some(touch(known, files)),
-                (TouchState::Begun(begun), Some(_)) => Some(touch(known, begun)),
+                (TouchState::Begun(begun), Some(files)) if begun != files => Some(touch(&known, files)),
+                (TouchState::Begun(begun), Some(_)) => Some(touch(&known, begun)),
                 _ => None,
             },
-            Verdict::Record => Some(Action::Record(self.record(known, plan, now, None))),
+            Verdict::Record => Some(Action::Record(self.record(&known, plan, now, None))),
             Verdict::Touch(files) if slot.touch == TouchState::Done(files) => {
-                Some(Action::Record(self.record(known, plan, now, None)))
+                Some(Action::Record(self.record(&known, plan, now, None)))
             }
-            Verdict::Touch(files) => Some(touch(known, files)),
+            Verdict::Touch(files) => Some(touch(&known, files)),
             Verdict::LookAtPods if known.workload.selector.is_empty() => {
                 let pods = Pods::of(known.workload.created);
                 self.slots.get_mut(id.index())?.pods = Some(pods);
                 self.agenda.changed(id, now.mono);
                 None
             }
-            Verdict::LookAtPods => Some(self.look(known)),
+            Verdict::LookAtPods => Some(self.look(&known)),
             Verdict::Roll(config) if known.workload.replace == Replace::Evict => {
                 self.choose_evict(id, plan, config, pods, now)
             }
@@ -145,19 +145,18 @@ impl Engine {
     }
 
     fn choose_roll(&mut self, id: WorkloadId, plan: &Plan, config: Digest, now: Now) -> Option<Action> {
-        let workload = &self.index.workload(id)?.workload;
+        let known = self.index.workload(id)?;
+        let workload = &known.workload;
         let rolls = workload
             .record
             .as_ref()
             .map_or_else(Rolls::default, |record| record.rolls);
         // A paused workload replaces no pods: this roll is one with those before it and those to come.
         if workload.pause.as_ref().is_some_and(|pause| pause.is_ours()) {
-            let known = self.index.workload(id)?;
-            return Some(self.roll(known, plan, config, now, rolls));
+            return Some(self.roll(&known, plan, config, now, rolls));
         }
         self.may_replace(id, rolls, now)?;
-        let known = self.index.workload(id)?;
-        Some(self.roll(known, plan, config, now, flap::after_roll(rolls, now.wall)))
+        Some(self.roll(&known, plan, config, now, flap::after_roll(rolls, now.wall)))
     }
 
     fn roll(&self, known: &Indexed, plan: &Plan, config: Digest, now: Now, rolls: Rolls) -> Action {
@@ -245,7 +244,7 @@ impl Engine {
 
     fn start(&mut self, id: WorkloadId, action: Action, findings: Vec<Finding>) -> Option<Command> {
         let known = self.index.workload(id)?;
-        let (key, uid) = (known.key.clone(), known.workload.uid.clone());
+        let (key, uid) = (known.key, known.workload.uid);
         let cause = cause(&action, &findings);
         let slot = self.slots.get_mut(id.index())?;
         if let Action::Touch { files, .. } = action {
@@ -304,8 +303,9 @@ impl Engine {
             _ => {}
         }
         self.slots[id.index()].evict = None;
-        let Some(known) = self.index.workload(id) else { return };
-        let (key, mut workload) = (known.key.clone(), known.workload.clone());
+        let Some(Indexed { key, mut workload, .. }) = self.index.workload(id) else {
+            return;
+        };
         match (answer, run.action) {
             (Some(answer), _) => workload = *answer,
             // The answer could not be read, or nothing was really written: take the record as it would be.

@@ -73,7 +73,7 @@ impl Engine {
         if let Some(evicting) = under_way.filter(|evicting| evicting.config == config) {
             let progress = self.slots.get(id.index())?.evict.as_ref();
             return Some(if progress.is_some_and(|progress| progress.done == Some(config)) {
-                Action::Record(self.record(known, plan, now, None))
+                Action::Record(self.record(&known, plan, now, None))
             } else {
                 Action::Evict {
                     selector: known.workload.selector.clone(),
@@ -84,11 +84,10 @@ impl Engine {
         }
         let rolls = record.map_or_else(Rolls::default, |record| record.rolls);
         self.may_replace(id, rolls, now)?;
-        let known = self.index.workload(id)?;
         let Some(pods) = pods else {
-            return Some(self.look(known));
+            return Some(self.look(&known));
         };
-        Some(self.begin_evicting(known, plan, config, pods, now))
+        Some(self.begin_evicting(&known, plan, config, pods, now))
     }
 
     /// Writes down that it begins, and which pods are old; or that it is up to date, if none is.
@@ -119,7 +118,7 @@ impl Engine {
             return None;
         }
         let known = self.index.workload(id)?;
-        let owner = known.workload.owner.clone()?;
+        let owner = known.workload.owner?;
         let serves = known.workload.rollout == Rollout::Complete;
         let seen = self.siblings(&owner);
         let before = self.owners.get(&owner).filter(|before| before.until > now.wall);
@@ -159,7 +158,10 @@ impl Engine {
 
     fn siblings(&self, owner: &str) -> Seen {
         let of_owner = |known: &Indexed| known.workload.owner.as_deref() == Some(owner);
-        let own = self.index.workloads().filter(|(_, known)| of_owner(known));
+        let own = self
+            .index
+            .workloads_of(WorkloadKind::Pod)
+            .filter(|(_, known)| of_owner(known));
         let staying = own.filter(|&(id, _)| !self.is_leaving(id));
         staying.fold(Seen::default(), |seen, (_, known)| Seen {
             staying: seen.staying + 1,
@@ -227,11 +229,8 @@ impl Engine {
 
     /// A Pod stays after all: its siblings have their turn.
     pub(super) fn forgive(&mut self, id: WorkloadId) {
-        let owner = self
-            .index
-            .workload(id)
-            .and_then(|known| known.workload.owner.as_deref());
-        if let Some(before) = owner.and_then(|owner| self.owners.get_mut(owner)) {
+        let owner = self.index.workload(id).and_then(|known| known.workload.owner);
+        if let Some(before) = owner.and_then(|owner| self.owners.get_mut(&owner)) {
             before.least = Seen::default();
         }
     }

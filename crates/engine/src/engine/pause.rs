@@ -8,7 +8,7 @@ impl Engine {
     /// The pause that is to end now. It comes before anything else: a roll that is refused for ever must not keep a
     /// workload paused.
     pub(super) fn pause_to_end(&self, id: WorkloadId, now: Now) -> Option<End> {
-        let workload = &self.index.workload(id)?.workload;
+        let workload = self.index.workload(id)?.workload;
         let resume = match workload.pause.as_ref()?.release(now.wall)? {
             Release::Resume => true,
             Release::Forget => false,
@@ -22,7 +22,7 @@ impl Engine {
 
     /// Sees to it that the workload is considered when its pause is over, whatever else it waits for.
     pub(super) fn wake_to_end_pause(&mut self, id: WorkloadId, now: Now) {
-        let pause = self.index.workload(id).and_then(|known| known.workload.pause.as_ref());
+        let pause = self.index.workload(id).and_then(|known| known.workload.pause);
         let Some(Release::ResumeAt(at)) = pause.and_then(|pause| pause.release(now.wall)) else {
             return;
         };

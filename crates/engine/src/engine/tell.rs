@@ -178,7 +178,7 @@ impl Engine {
 
     fn tell_of(&mut self, id: WorkloadId, reason: Reason, objects: Box<[ConfigRef]>, note: String) {
         let Some(known) = self.index.workload(id) else { return };
-        let subject = Subject::Workload(known.key.clone(), known.workload.uid.clone());
+        let subject = Subject::Workload(known.key, known.workload.uid);
         self.notices.push(Notice {
             subject,
             reason,

@@ -691,7 +691,7 @@ fn why_a_workload_is_left_alone_is_told_once() {
         engine.leave_alone(&deployment("web"), "uid-1", vec![wrong()], now(10));
     }
     assert_eq!(engine.take_notices().len(), 1);
-    assert_eq!(engine.index().workloads().count(), 0);
+    assert_eq!(engine.index().places().count(), 0);
 
     engine.leave_alone(&deployment("web"), "uid-1", Vec::new(), now(20));
     engine.leave_alone(&deployment("web"), "uid-1", vec![wrong()], now(30));

@@ -3,6 +3,8 @@
 //! Who is mid-rollout is read from the workloads themselves (their status and the time of their last roll), so that a
 //! new leader counts the same.
 
+use afresh_model::packed::Head;
+
 use super::*;
 
 impl Engine {
@@ -37,8 +39,8 @@ impl Engine {
     pub fn rolling(&self, wall: UnixSeconds) -> usize {
         let begun = self
             .index
-            .workloads()
-            .filter(|&(id, _)| self.is_rolling(id, wall))
+            .places()
+            .filter(|&(id, ..)| self.is_rolling(id, wall))
             .count();
         begun + self.rolling + self.owners_short(wall)
     }
@@ -48,21 +50,19 @@ impl Engine {
     }
 
     fn is_rolling(&self, id: WorkloadId, wall: UnixSeconds) -> bool {
-        self.index.workload(id).is_some_and(|known| {
-            let record = known.workload.record.as_ref();
-            let rolls = record.map_or_else(Rolls::default, |record| record.rolls);
-            let evicting = record.is_some_and(|record| record.evicting.is_some());
-            let recent = rolls
-                .last
-                .is_some_and(|last| wall.since(last) < self.settings.rollout_timeout.as_secs());
-            recent && (known.workload.rollout == Rollout::InProgress || evicting)
-        })
+        let replaces = |head: Head| head.rollout == Rollout::InProgress || head.evicting;
+        if !self.index.head(id).is_some_and(replaces) {
+            return false; // most are at rest, and not unpacked for this
+        }
+        let record = self.index.workload(id).and_then(|known| known.workload.record);
+        let last = record.and_then(|record| record.rolls.last);
+        last.is_some_and(|last| wall.since(last) < self.settings.rollout_timeout.as_secs())
     }
 
     pub(super) fn keep_pretended_record(&self, key: &WorkloadKey, workload: &mut Workload) {
         let known = self.index.id(key).and_then(|id| self.index.workload(id));
         if let Some(known) = known.filter(|known| known.workload.uid == workload.uid) {
-            workload.record = known.workload.record.clone().or(workload.record.take());
+            workload.record = known.workload.record.or(workload.record.take());
         }
     }
 }

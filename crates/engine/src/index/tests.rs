@@ -120,10 +120,7 @@ fn deliver(index: &mut Index, event: &Event, world: &World) {
 /// Everything derived, in names.
 fn facts(index: &Index) -> Vec<String> {
     let names = |ids: Vec<WorkloadId>| -> Vec<String> {
-        let mut names: Vec<String> = ids
-            .iter()
-            .map(|&id| index.workload(id).unwrap().key.to_string())
-            .collect();
+        let mut names: Vec<String> = ids.iter().map(|&id| index.key(id).unwrap().to_string()).collect();
         names.sort();
         names
     };
@@ -133,7 +130,7 @@ fn facts(index: &Index) -> Vec<String> {
         .collect();
     facts.extend(
         index
-            .workloads()
+            .workloads_of(WorkloadKind::Deployment)
             .map(|(_, known)| format!("{} {:?}", known.key, known.workload)),
     );
     facts.extend((0..4).map(|n| format!("{} is used by {:?}", object_key(n), names(index.users(&object_key(n))))));
