@@ -60,7 +60,8 @@ What only a running controller knows (that it saw a change happen, --max-rolling
 
 Exit status: 0 whatever the answer is, also where an action is due; 1 if the workload cannot be read; 2 for wrong usage.")]
 pub(crate) struct Args {
-    /// The workload: deployment/web or deployment web; also statefulset, daemonset, rollout, deploymentconfig, job, pod
+    /// The workload: deployment/web or deployment web; also statefulset, daemonset, rollout, deploymentconfig, job, cronjob,
+    /// pod, and kinds of --workload
     #[arg(required = true, num_args = 1..=2, value_name = "KIND/NAME")]
     target: Vec<String>,
     /// Its namespace; otherwise that of the kubeconfig's context

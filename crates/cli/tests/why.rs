@@ -1,5 +1,5 @@
 //! `afresh why` itself, against a server over HTTP: what it prints, where, and with which exit status.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 use std::process::Output;
 use std::time::Duration;
@@ -98,6 +98,46 @@ async fn the_default_of_the_controller_can_be_given() {
 }
 
 #[tokio::test]
+async fn any_other_controller_can_be_asked_by_its_command_line() {
+    let (sandbox, serving) = served().await;
+    let url = serving.url();
+    let words = ["deployment/other", "-n", "prod", "-o", "json", "--server", &url];
+    for (line, program, verdict) in [
+        (
+            &["--", "controller", "--default-reload=auto"][..],
+            "controller",
+            "adopt",
+        ),
+        (&["--", "/afresh", "reloader", "--auto-reload-all"], "reloader", "adopt"),
+        (&["--", "reloader"], "reloader", "leftAlone"),
+    ] {
+        let answer = why(&[&words[..], line].concat(), &[("AFRESH_CSI", "true")]).await;
+        let told: Value = serde_json::from_str(&out(&answer)).unwrap_or_else(|_| panic!("{}", err(&answer)));
+        assert_eq!(
+            (&told["verdict"], &told["controller"]["program"]),
+            (&json!(verdict), &json!(program))
+        );
+        assert_eq!(told["controller"]["known"], "with the flags given");
+    }
+    // A running one is found, and flags lie over what it says.
+    let container = json!({"name": "afresh", "image": "i:1", "args": ["controller", "--default-reload=auto"]});
+    let labels = json!({"app.kubernetes.io/name": "afresh"});
+    let keeper = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "keeper", "namespace": "tools", "labels": labels},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels},
+            "spec": {"containers": [container]}}}});
+    sandbox.create(keeper).unwrap();
+    let text = why(&words[..3], &[("AFRESH_SERVER", &url)]).await;
+    let (text, wrong) = (out(&text), err(&text));
+    assert!(
+        text.contains("decided as by afresh controller, as deployment tools/keeper has it"),
+        "{text}{wrong}"
+    );
+    let off = why(&[&words[..], &["--default-reload=off"]].concat(), &[]).await;
+    assert!(out(&off).contains("\"leftAlone\""), "{}", out(&off));
+}
+
+#[tokio::test]
 async fn the_kubeconfig_says_where_and_in_which_namespace() {
     let (_sandbox, serving) = served().await;
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -157,6 +197,22 @@ async fn wrong_usage_is_status_2_and_says_what_is_right() {
             "none of auto, roll, touch, evict, off",
         ),
         (&two_clusters, "cannot be used with"),
+        (
+            &["deployment/web", "--controller", "afresh"],
+            "write NAMESPACE/NAME, such as afresh/afresh",
+        ),
+        (
+            &["deployment/web", "--", "agent"],
+            "after --: it is neither afresh controller nor afresh reloader",
+        ),
+        (
+            &["deployment/web", "--", "reloader", "--reload-strategy=x"],
+            "after --: invalid value 'x'",
+        ),
+        (
+            &["deployment/web", "--", "controller", "--concurrency=0"],
+            "--concurrency is 0",
+        ),
     ] {
         let answer = why(words, &[]).await;
         assert_eq!(answer.status.code(), Some(2), "{words:?}: {}", err(&answer));

@@ -18,4 +18,5 @@ mod node;
 mod program;
 mod supervised;
 mod swap;
+mod why;
 mod world;

@@ -12,7 +12,7 @@ use crate::world::World;
 const LAST: &str = "reloader.stakater.com/last-reloaded-from";
 const PAUSED_AT: &str = "deployment.reloader.stakater.com/paused-at";
 
-fn hash(level: &str) -> String {
+pub(crate) fn hash(level: &str) -> String {
     Sha1::of([("level", level.as_bytes())]).to_string()
 }
 
@@ -21,7 +21,7 @@ fn level(level: &str) -> Value {
 }
 
 /// As Reloader leaves a workload by `env-vars`, between variables of its owner.
-fn by_variable(kind: &str, name: &str, text: &str) -> Value {
+pub(crate) fn by_variable(kind: &str, name: &str, text: &str) -> Value {
     let mut object = workload(kind, name, 1, variables(name), &json!({}));
     let variable = format!("STAKATER_{}_CONFIGMAP", name.to_uppercase());
     let env = [
