@@ -16,6 +16,7 @@ mod kinds;
 mod manifests;
 mod node;
 mod program;
+mod source;
 mod supervised;
 mod swap;
 mod why;

@@ -67,8 +67,14 @@ struct Recipe<'a> {
 impl<'a> Recipe<'a> {
     /// Applies a recipe, of which the image and the end are the test's; waits until it runs and Afresh has adopted it.
     async fn apply(world: World<'a>, recipe: &str) -> Result<Self> {
+        let this = Self::start(world, objects(recipe)?).await?;
+        this.world.adopted("Deployment", &this.app).await?;
+        Ok(this)
+    }
+
+    /// Applies the objects, the last of which is the Deployment; waits until it runs.
+    async fn start(world: World<'a>, mut objects: Vec<Value>) -> Result<Self> {
         load(&world).await?;
-        let mut objects = objects(recipe)?;
         let workload = objects.last_mut().context("an empty recipe")?;
         let app = workload["metadata"]["name"].as_str().context("no name")?.to_owned();
         let spec = &mut workload["spec"]["template"]["spec"];
@@ -83,7 +89,6 @@ impl<'a> Recipe<'a> {
             .cluster
             .rolled_out(&world.namespace, &format!("deployment/{app}"))
             .await?;
-        world.adopted("Deployment", &app).await?;
         let mut this = Self {
             world,
             app,
@@ -216,6 +221,61 @@ async fn haproxy_takes_a_new_configuration_and_never_sees_a_broken_one() -> Resu
         return Ok(());
     };
     a_supervised_server(Recipe::apply(world, "haproxy.yaml").await?, "haproxy", "haproxy.cfg").await
+}
+
+#[tokio::test]
+async fn nginx_takes_a_configuration_of_another_namespace_that_is_mounted_nowhere() -> Result<()> {
+    let Some(world) = world("by-api").await? else {
+        return Ok(());
+    };
+    let platform = world.cluster.namespace("platform").await?;
+    let (elsewhere, here) = other_namespace(&platform, &world.namespace)?;
+    world.cluster.apply(&elsewhere).await?;
+    let recipe = Recipe::start(world, here).await?;
+    recipe.answers(8080, "/", "version 0", Instant::now()).await?;
+    let process = recipe.main_process().await?;
+
+    let text = objects("nginx.yaml")?[0]["data"]["nginx.conf"]
+        .as_str()
+        .context("no configuration")?
+        .to_owned();
+    let path = format!("/api/v1/namespaces/{platform}/configmaps/nginx");
+    let write = async |text: String| {
+        let patch = json!({ "data": { "nginx.conf": text } }).to_string().into_bytes();
+        let request = http::Request::patch(&path).header("content-type", "application/merge-patch+json");
+        recipe.world.client.request::<Value>(request.body(patch)?).await?;
+        anyhow::Ok(Instant::now())
+    };
+    let mut took = Vec::new();
+    for round in 1..=4 {
+        let version = format!("version {round}");
+        let written = write(text.replace("version 0", &version)).await?;
+        took.push(recipe.answers(8080, "/", &format!("{version}\n"), written).await?);
+    }
+    report("a changed object of another namespace to nginx serving by it", took);
+    write(text.replace("version 0\\n\"", "version 5")).await?;
+    recipe.logs("nginx", "the check failed").await?;
+    assert!(recipe.get(8080, "/").await?.ends_with("version 4\n"));
+
+    assert_eq!(recipe.main_process().await?, process, "the same process");
+    recipe.stayed().await
+}
+
+/// The recipe's objects for two namespaces of the test: those of the other one, and those of the pod's.
+pub(crate) fn other_namespace(platform: &str, own: &str) -> Result<(String, Vec<Value>)> {
+    let (mut elsewhere, mut here) = (Vec::new(), Vec::new());
+    for object in objects("other-namespace.yaml")? {
+        let text = object.to_string().replace("platform", platform);
+        let text = text.replace(r#""namespace":"default""#, &format!(r#""namespace":"{own}""#));
+        let object: Value = serde_json::from_str(&text)?;
+        if object["metadata"]["namespace"].is_null() {
+            here.push(object);
+        } else {
+            elsewhere.push(object);
+        }
+    }
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": elsewhere });
+    Ok((list.to_string(), here))
 }
 
 #[tokio::test]
