@@ -75,6 +75,16 @@ pub fn main(args: &AgentArgs, objects: Objects) -> Result<ExitCode, AgentError> 
     })
 }
 
+impl AgentArgs {
+    /// Looks at the flags as a whole, as [`main`] does first.
+    ///
+    /// # Errors
+    /// What does not go together.
+    pub fn validate(&self, objects: Objects) -> Result<(), PlanError> {
+        plans(self, objects).map(drop)
+    }
+}
+
 /// What is watched and followed.
 fn plans(args: &AgentArgs, objects: Objects) -> Result<(Plan, Option<(SourcePlan, Follow)>), PlanError> {
     let sources = SourcePlan::of(&args.watch.source, objects)?;

@@ -45,6 +45,11 @@ impl CommandLine {
         &self.program
     }
 
+    /// The program and its arguments.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        [&self.program].into_iter().chain(&self.arguments).map(String::as_str)
+    }
+
     /// The arguments, with the path of the staged content wherever `{}` stands.
     pub(crate) fn arguments(&self, staged: Option<&Path>) -> Vec<OsString> {
         let fill = |word: &String| match staged {

@@ -196,6 +196,14 @@ fn name_skipped(skipped: &[Skipped]) {
 }
 
 impl RunArgs {
+    /// Looks at the flags as a whole, as [`main`] does first.
+    ///
+    /// # Errors
+    /// What does not go together.
+    pub fn validate(&self, objects: Objects) -> Result<(), PlanError> {
+        self.plans(objects).map(drop)
+    }
+
     fn plans(&self, objects: Objects) -> Result<Plans, PlanError> {
         let sources = SourcePlan::of(&self.watch.source, objects)?;
         Ok((self.plan()?, sources))

@@ -3,6 +3,8 @@
 mod cluster;
 mod controller;
 mod demo;
+#[cfg(test)]
+mod documents;
 mod logging;
 mod parse;
 mod reloader;
