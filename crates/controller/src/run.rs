@@ -264,7 +264,7 @@ async fn installation_key(client: &Client, config: &Config) -> Result<Installati
 
 /// The digest key where no Secret may be written: in a ConfigMap of the same name, as Reloader's chart always allows in
 /// its own namespace. Failing that, one for this process only: nothing rolls for it, and what changed in Secrets while
-/// nothing ran is found by Reloader's marks alone.
+/// nothing ran is found by Reloader's marks and by the ages of pods.
 async fn key_in_config_map(writer: &Writer, config: &Config) -> Result<InstallationKey, KeyError> {
     let SecretName { namespace, name } = &config.digest_key;
     match digest_key::get_or_create_in_config_map(writer, namespace, name).await {

@@ -7,6 +7,7 @@
 mod seeded;
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ pub enum RequestFault {
     Conflict,
     /// Answered rightly, but only after this time.
     Delay(Duration),
+    /// Kept back until [`Faults::release`]: then it is done and answered rightly. So that something else can happen just
+    /// before it ([`Faults::held`]).
+    Hold,
     /// The connection fails before the request arrives; nothing is done.
     ConnectionError,
     /// The request is done, and then the connection fails.
@@ -95,6 +99,28 @@ pub struct Faults {
     crashes: Arc<Signal>,
     /// Grows whenever all watches are to break.
     breaks: Arc<Signal>,
+    /// How many requests are kept back just now.
+    held: Arc<AtomicUsize>,
+    /// Grows whenever one is kept back.
+    holds: Arc<Signal>,
+    /// Grows whenever they are let go.
+    releases: Arc<Signal>,
+}
+
+/// One request that is kept back, for as long as somebody waits for its answer.
+struct Held<'a>(&'a AtomicUsize);
+
+impl<'a> Held<'a> {
+    fn new(held: &'a AtomicUsize) -> Self {
+        held.fetch_add(1, Ordering::SeqCst);
+        Self(held)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +151,30 @@ impl Faults {
     /// Draws disturbances from a seed until [`Faults::quiet`].
     pub fn seeded(&self, seed: u64, rates: Rates) {
         self.plan().schedule = Some(Schedule::new(seed, rates));
+    }
+
+    /// Resolves when a request is kept back by [`RequestFault::Hold`].
+    pub async fn held(&self) {
+        let mut holds = self.holds.subscribe();
+        while self.held.load(Ordering::SeqCst) == 0 {
+            holds.changed().await;
+        }
+    }
+
+    /// Lets go all requests that are kept back.
+    pub fn release(&self) {
+        self.releases.tell();
+    }
+
+    pub(crate) async fn hold(&self) {
+        let (mut released, mut quieted) = (self.releases.subscribe(), self.quieted.subscribe());
+        let _held = Held::new(&self.held);
+        self.holds.tell();
+        tokio::select! {
+            biased; // so that a seeded run replays
+            () = released.changed() => {}
+            () = quieted.changed() => {}
+        }
     }
 
     /// Breaks every watch that is open, as a restart of the API server does.

@@ -96,6 +96,30 @@ async fn a_lost_reply_hides_a_write_that_happened_and_a_failed_connection_preven
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_is_kept_back_is_done_when_it_is_let_go() {
+    let (sandbox, maps) = start();
+    let faults = sandbox.faults();
+    for (end, expected) in [(true, "1"), (false, "2")] {
+        faults.next_requests(1, Filter::any(), RequestFault::Hold);
+        let (result, ()) = tokio::join!(patch(&maps, expected), async {
+            faults.held().await;
+            assert_ne!(value(&sandbox), expected);
+            if end { faults.release() } else { faults.quiet() }
+        });
+        assert!(result.is_ok());
+        assert_eq!(value(&sandbox), expected);
+    }
+    faults.next_requests(1, Filter::any(), RequestFault::Hold);
+    assert!(timeout(Duration::from_secs(60), patch(&maps, "3")).await.is_err());
+    assert_eq!(
+        value(&sandbox),
+        "2",
+        "whoever does not wait for the answer has not sent it"
+    );
+    assert!(timeout(Duration::from_secs(60), faults.held()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn slow_answers_take_their_time_hanging_ones_for_ever_and_quiet_ends_both() {
     let (sandbox, maps) = start();
     let start = Instant::now();

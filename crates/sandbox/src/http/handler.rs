@@ -49,6 +49,7 @@ async fn disturbed(
         Some(RequestFault::Conflict) => return Ok(failure(&ApiError::injected(409, None))),
         Some(RequestFault::ConnectionError) => return Err(TransportError::Reset),
         Some(RequestFault::Delay(duration)) => sandbox.faults().pause(duration).await,
+        Some(RequestFault::Hold) => sandbox.faults().hold().await,
         Some(RequestFault::Hang) => {
             sandbox.faults().until_quiet().await;
             return Err(TransportError::Reset);
