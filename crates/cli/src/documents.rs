@@ -107,6 +107,7 @@ fn unknown_fields(object: &Value) -> Vec<String> {
     match (text("apiVersion").as_str(), text("kind").as_str()) {
         ("v1", "Pod") => unknown::<core::Pod>(object),
         ("v1", "ConfigMap") => unknown::<core::ConfigMap>(object),
+        ("v1", "Secret") => unknown::<core::Secret>(object),
         ("v1", "ServiceAccount") => unknown::<core::ServiceAccount>(object),
         ("apps/v1", "Deployment") => unknown::<apps::Deployment>(object),
         ("rbac.authorization.k8s.io/v1", "Role") => unknown::<rbac::Role>(object),

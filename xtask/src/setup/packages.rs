@@ -13,16 +13,27 @@ use crate::command;
 const PACKAGES: [&str; 4] = ["containerd", "runc", "containernetworking-plugins", "busybox-static"];
 
 /// What the recipes are tested with.
-const APPLICATIONS: [&str; 3] = ["nginx", "haproxy", "prometheus-blackbox-exporter"];
-const APPLICATION_PACKAGES: [&str; 8] = [
+const APPLICATIONS: [&str; 5] = [
     "nginx",
     "haproxy",
+    "prometheus-blackbox-exporter",
+    "redis-server",
+    "redis-cli",
+];
+const APPLICATION_PACKAGES: [&str; 13] = [
+    "nginx",
+    "haproxy",
+    "libatomic1",
+    "libjemalloc2",
     "liblua5.3-0",
+    "liblzf1",
     "libopentracing-c-wrapper0",
     "libopentracing1",
     "libpcre2-8-0",
     "libsystemd0",
     "prometheus-blackbox-exporter",
+    "redis-server",
+    "redis-tools",
 ];
 
 /// Gets what [`Program::NODE`] names, where a node can run at all.

@@ -20,6 +20,13 @@ use crate::program::LONG;
 use crate::world::World;
 
 const IMAGE: &str = "afresh.test/recipes:1";
+const PROGRAMS: [&str; 5] = [
+    "nginx",
+    "haproxy",
+    "prometheus-blackbox-exporter",
+    "redis-server",
+    "redis-cli",
+];
 const LIBRARIES: &str = "/usr/lib/recipes";
 
 static LOADED: OnceCell<()> = OnceCell::const_new();
@@ -36,7 +43,7 @@ async fn load(world: &World<'_>) -> Result<()> {
             let target = Path::new(LIBRARIES).join(library.file_name());
             image = image.program(target, library.path());
         }
-        for program in ["nginx", "haproxy", "prometheus-blackbox-exporter"] {
+        for program in PROGRAMS {
             let source = host::application(program).with_context(|| format!("{program}: run cargo xtask setup"))?;
             image = image.program(format!("/bin/{program}"), source);
         }
@@ -125,13 +132,16 @@ impl<'a> Recipe<'a> {
 
     /// What the pod answers to a GET.
     async fn get(&self, port: u16, path: &str) -> Result<String> {
+        self.ask(port, &format!("GET {path} HTTP/1.0\r\n\r\n")).await
+    }
+
+    /// What the pod answers to these lines before it closes the connection.
+    async fn ask(&self, port: u16, question: &str) -> Result<String> {
         let pod = self.pod().await?;
         let ip = pod["status"]["podIP"].as_str().context("no podIP")?.to_owned();
         let exchange = async {
             let mut stream = TcpStream::connect((ip.as_str(), port)).await?;
-            stream
-                .write_all(format!("GET {path} HTTP/1.0\r\nHost: {ip}\r\n\r\n").as_bytes())
-                .await?;
+            stream.write_all(question.as_bytes()).await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
             anyhow::Ok(answer)
@@ -276,6 +286,52 @@ pub(crate) fn other_namespace(platform: &str, own: &str) -> Result<(String, Vec<
     }
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": elsewhere });
     Ok((list.to_string(), here))
+}
+
+#[tokio::test]
+async fn redis_takes_new_passwords_and_keeps_its_users_while_the_new_ones_are_wrong() -> Result<()> {
+    let Some(world) = world("redis").await? else {
+        return Ok(());
+    };
+    let recipe = Recipe::apply(world, "redis.yaml").await?;
+    let text = objects("redis.yaml")?[0]["stringData"]["users.acl"]
+        .as_str()
+        .context("no users")?
+        .to_owned();
+    let write = async |text: String| recipe.world.secret("redis-users", json!({ "users.acl": text })).await;
+    let is_taken = async |password: &str| {
+        let answer = recipe.ask(6379, &format!("AUTH app {password}\r\nQUIT\r\n")).await?;
+        anyhow::Ok(answer.starts_with("+OK"))
+    };
+    let taken = async |password: &str, written: Instant| {
+        let look = async || anyhow::Ok(is_taken(password).await.unwrap_or(false).then(|| written.elapsed()));
+        eventually(&format!("{password} is a password"), LONG, look).await
+    };
+    taken("version-0", Instant::now()).await?;
+    let process = recipe.main_process().await?;
+
+    let mut took = Vec::new();
+    for round in 1..=3 {
+        sleep(APART).await;
+        let password = format!("version-{round}");
+        write(text.replace("version-0", &password)).await?;
+        took.push(taken(&password, Instant::now()).await?);
+        assert!(
+            !is_taken(&format!("version-{}", round - 1)).await?,
+            "the old one is none"
+        );
+    }
+    report("a changed Secret to Redis with the new password", took);
+    write(text.replace("version-0", "version-4").replace("+@all", "+@everything")).await?;
+    recipe
+        .logs("redis", "no change to the previously active ACL rules was performed")
+        .await?;
+    assert!(is_taken("version-3").await?);
+    write(text.replace("version-0", "version-5")).await?;
+    taken("version-5", Instant::now()).await?;
+
+    assert_eq!(recipe.main_process().await?, process, "the same process");
+    recipe.stayed().await
 }
 
 #[tokio::test]
