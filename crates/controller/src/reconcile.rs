@@ -145,7 +145,7 @@ impl Controller {
 
     fn workload(&mut self, key: WorkloadKey, observed: &Observed, sight: Sight) {
         let now = self.clock.now();
-        let Reading { workload, problems, .. } = observed.read(key.kind, &self.conventions);
+        let Reading { workload, problems, .. } = observed.read(&key, &self.conventions);
         match workload {
             Some(workload) => self.engine.apply_workload(key, workload, problems, sight, now),
             None => self.engine.leave_alone(&key, &observed.uid, problems, now),

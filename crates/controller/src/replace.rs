@@ -254,7 +254,7 @@ impl Actor {
         let LeanWorkload {
             key, observed, lender, ..
         } = workload;
-        let reading = observed.read(key.kind, &self.conventions).workload;
+        let reading = observed.read(&key, &self.conventions).workload;
         Outcome::Written(reading.filter(|_| lender.is_none()).map(Box::new))
     }
 }

@@ -198,6 +198,10 @@ impl Build {
             aside: None,
             rollout: self.rollout,
         };
-        observed.read(self.kind, &self.conventions).workload.expect("opted in")
+        let key = WorkloadKey {
+            kind: self.kind,
+            ..deployment("web")
+        };
+        observed.read(&key, &self.conventions).workload.expect("opted in")
     }
 }

@@ -68,7 +68,7 @@ async fn main() -> Result<()> {
             },
             event = deployments.next() => if let Some(Event::Listed(deployment) | Event::Applied(deployment)) = event {
                 let deployment = deployment.0;
-                if let Some(workload) = deployment.observed.read(deployment.key.kind, &conventions).workload && keep {
+                if let Some(workload) = deployment.observed.read(&deployment.key, &conventions).workload && keep {
                     kept.workloads.insert(workload.uid.clone(), workload);
                 }
             },

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::annotation::Annotations;
-use crate::name::{ConfigKind, WorkloadKind};
+use crate::name::{ConfigKind, WorkloadKey, WorkloadKind};
 use crate::policy::{Dialect, Place, Policy, Problem, Referenced, Reload, parse_ignore};
 use crate::reloader::marks::Strategy;
 use crate::reloader::{self, Sources, exactly_true};
@@ -55,16 +55,16 @@ impl Conventions {
     /// decides how, and what others name or exclude still adds to it. Of theirs, none is read on a Pod: neither Reloader
     /// nor wave knows pods that nobody rolls, and a template's annotations stand on each of its pods.
     #[must_use]
-    pub fn policy(&self, kind: WorkloadKind, workload: &Annotations, template: &Annotations) -> (Policy, Vec<Problem>) {
+    pub fn policy(&self, key: &WorkloadKey, workload: &Annotations, template: &Annotations) -> (Policy, Vec<Problem>) {
         let (mut policy, mut problems) = Policy::parse(workload, template);
-        if kind != WorkloadKind::Pod {
+        if key.kind != WorkloadKind::Pod {
             if let Some(keys) = &self.reloader {
                 let sources = Sources { workload, template };
                 problems.append(&mut self.lay_reloader_over(keys, sources, &mut policy));
             }
             if self.wave {
                 let ours = policy.reload.is_some() && policy.dialect == Dialect::Afresh;
-                let asked = wave::read(workload, &self.objects, &mut policy, &mut problems);
+                let asked = wave::read(workload, &key.namespace, &self.objects, &mut policy, &mut problems);
                 if asked && !ours {
                     (policy.reload, policy.dialect) = (Some(Reload::Auto), Dialect::Wave);
                 }

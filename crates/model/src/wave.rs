@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::annotation::Annotations;
-use crate::name::{ConfigKind, ConfigRef};
+use crate::name::{ConfigKind, ConfigRef, Name};
 use crate::pattern::Pattern;
 use crate::policy::{Place, Policy, Problem, Reload, quoted};
 use crate::reloader;
@@ -16,9 +16,10 @@ pub const EXTRA_CONFIGMAPS: &str = "wave.pusher.com/extra-configmaps";
 pub const EXTRA_SECRETS: &str = "wave.pusher.com/extra-secrets";
 
 /// Lays what wave's annotations ask for over a policy; returns whether they ask for anything. They are read from the
-/// workload only.
+/// workload only. An extra may name its namespace, which has to be the workload's.
 pub(crate) fn read(
     workload: &Annotations,
+    namespace: &Name,
     kinds: &BTreeSet<ConfigKind>,
     policy: &mut Policy,
     problems: &mut Vec<Problem>,
@@ -47,7 +48,7 @@ pub(crate) fn read(
         }
         let items = workload.get(key).into_iter().flat_map(|list| list.split(','));
         for item in items.map(str::trim).filter(|item| !item.is_empty()) {
-            match extra(kind, item) {
+            match extra(kind, namespace, item) {
                 Ok(object) => policy.include.push(Pattern::Exact(object)),
                 Err(message) => problem(key, message),
             }
@@ -58,14 +59,15 @@ pub(crate) fn read(
     true
 }
 
-fn extra(kind: ConfigKind, item: &str) -> Result<ConfigRef, String> {
-    if item.contains('/') {
+fn extra(kind: ConfigKind, own: &Name, item: &str) -> Result<ConfigRef, String> {
+    let (namespace, name) = item.split_once('/').unwrap_or((own.as_str(), item));
+    if namespace != own.as_str() {
         return Err(format!(
-            "{} names a namespace: only objects in the workload's own count; write the name alone if it is there",
+            "{} is in another namespace: only objects in the workload's own, {own}, count; make a copy there",
             quoted(item)
         ));
     }
-    match item.parse() {
+    match name.parse() {
         Ok(name) => Ok(ConfigRef { kind, name }),
         Err(error) => Err(error.to_string()),
     }
@@ -75,13 +77,21 @@ fn extra(kind: ConfigKind, item: &str) -> Result<ConfigRef, String> {
 mod tests {
     use super::*;
     use crate::convention::Conventions;
-    use crate::name::WorkloadKind;
+    use crate::name::{WorkloadKey, WorkloadKind};
     use crate::policy::Dialect;
+
+    fn web() -> WorkloadKey {
+        WorkloadKey {
+            kind: WorkloadKind::Deployment,
+            namespace: "prod".parse().unwrap(),
+            name: "web".parse().unwrap(),
+        }
+    }
 
     fn read(pairs: &[(&str, &str)]) -> (Policy, Vec<String>) {
         let annotations: Annotations = pairs.iter().map(|&(key, value)| (key.into(), value.into())).collect();
         let conventions = Conventions::default();
-        let (policy, problems) = conventions.policy(WorkloadKind::Deployment, &annotations, &Annotations::new());
+        let (policy, problems) = conventions.policy(&web(), &annotations, &Annotations::new());
         (policy, problems.iter().map(ToString::to_string).collect())
     }
 
@@ -93,6 +103,22 @@ mod tests {
         assert!(policy.referenced.is_empty());
         let named: Vec<String> = policy.include.iter().map(ToString::to_string).collect();
         assert_eq!(named, ["configmap/a", "configmap/b", "secret/c"]);
+    }
+
+    #[test]
+    fn an_extra_may_name_the_workload_s_own_namespace() {
+        let (policy, problems) = read(&[
+            (UPDATE, "true"),
+            (EXTRA_CONFIGMAPS, "prod/a,b"),
+            (EXTRA_SECRETS, " prod/c "),
+        ]);
+        assert_eq!(problems, [""; 0]);
+        let named: Vec<String> = policy.include.iter().map(ToString::to_string).collect();
+        assert_eq!(named, ["configmap/a", "configmap/b", "secret/c"]);
+        for wrong in ["prod/", "/a", "prod/a/b", "pro/a"] {
+            let (policy, problems) = read(&[(UPDATE, "true"), (EXTRA_CONFIGMAPS, wrong)]);
+            assert_eq!((policy.include.len(), problems.len()), (0, 1), "{wrong}: {problems:?}");
+        }
     }
 
     #[test]
@@ -125,14 +151,16 @@ mod tests {
         );
         let (policy, problems) = read(&[(UPDATE, "true"), (EXTRA_SECRETS, "other/c, d, E")]);
         assert_eq!((policy.include.len(), problems.len()), (1, 2));
-        assert!(problems[0].contains("\"other/c\" names a namespace"), "{problems:?}");
+        assert!(
+            problems[0].contains("\"other/c\" is in another namespace"),
+            "{problems:?}"
+        );
     }
 
     #[test]
     fn it_is_not_read_where_it_is_not_honoured() {
         let annotations: Annotations = [(UPDATE.to_owned(), "true".to_owned())].into();
-        let (policy, _) =
-            Conventions::native(Reload::Off).policy(WorkloadKind::Deployment, &annotations, &Annotations::new());
+        let (policy, _) = Conventions::native(Reload::Off).policy(&web(), &annotations, &Annotations::new());
         assert_eq!(policy, Policy::default());
     }
 }

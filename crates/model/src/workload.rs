@@ -6,7 +6,7 @@ use crate::annotation;
 use crate::annotation::Annotations;
 use crate::convention::{Conventions, Jobs};
 use crate::digest::TemplateHash;
-use crate::name::{ConfigKind, Name, WorkloadKind};
+use crate::name::{ConfigKind, Name, WorkloadKey, WorkloadKind};
 use crate::pattern::{self, Pattern};
 use crate::policy::{Place, Policy, Problem, Reload};
 use crate::record::Record;
@@ -151,11 +151,12 @@ pub struct Reading {
 }
 
 impl Observed {
-    /// Reads the annotations and references. A Pod by itself speaks for itself: the default is meant for what has a
+    /// Reads the annotations and references of the workload of that name. A Pod by itself speaks for itself: the default is meant for what has a
     /// template.
     #[must_use]
-    pub fn read(&self, kind: WorkloadKind, conventions: &Conventions) -> Reading {
-        let (policy, mut problems) = conventions.policy(kind, &self.annotations, &self.template.metadata.annotations);
+    pub fn read(&self, key: &WorkloadKey, conventions: &Conventions) -> Reading {
+        let kind = key.kind;
+        let (policy, mut problems) = conventions.policy(key, &self.annotations, &self.template.metadata.annotations);
         let mode = self.mode(kind, &policy, conventions).unwrap_or_else(|problem| {
             problems.push(problem);
             Mode::of(Reload::Touch, false)

@@ -82,7 +82,7 @@ pub(super) fn naming(facts: &Facts, object: &ConfigRef) -> Option<Named> {
             return Some(named(keys.reload(kind), item.to_owned()));
         }
     }
-    let (policy, _) = facts.conventions.policy(facts.key.kind, own, template);
+    let (policy, _) = facts.conventions.policy(&facts.key, own, template);
     let key = match kind {
         afresh_model::name::ConfigKind::ConfigMap => wave::EXTRA_CONFIGMAPS,
         _ => wave::EXTRA_SECRETS,

@@ -26,7 +26,7 @@ use super::words::{in_future, length};
 
 /// Explains what would happen now, by the controller's own rule.
 pub(crate) fn explain(facts: &Facts) -> Explanation {
-    let reading = facts.observed.read(facts.key.kind, &facts.conventions);
+    let reading = facts.observed.read(&facts.key, &facts.conventions);
     let workload = facts.kept(&reading);
     let plan = workload.map(|workload| facts.plan(workload));
     let kept = workload.zip(plan.as_ref());

@@ -70,7 +70,7 @@ pub(crate) async fn gather(client: &Client, question: &Question, now: UnixSecond
         now,
     };
     facts.outside = outside(client, &mut facts).await;
-    let reading = facts.observed.read(key.kind, &facts.conventions);
+    let reading = facts.observed.read(key, &facts.conventions);
     let Some(workload) = facts.kept(&reading) else {
         return Ok(facts);
     };

@@ -11,6 +11,8 @@ use super::*;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The longest pause between two looks, where pods have to become ready first or a budget refuses.
 const LONGEST_LOOK: Duration = Duration::from_secs(30);
+/// The refusal that is told. A first one is often none: who counts for a budget has not yet seen what has just become ready.
+const WORTH_TELLING: u32 = 2;
 
 /// How far the eviction of a workload's pods is.
 #[derive(Debug, Default)]
@@ -19,8 +21,8 @@ pub(super) struct Progress {
     done: Option<Digest>,
     /// Looks in a row that could not evict.
     idle: u32,
-    /// That a budget refuses was told.
-    refused: bool,
+    /// Refusals since the last eviction.
+    refusals: u32,
     /// It is a Pod by itself, and was evicted.
     leaving: bool,
 }
@@ -217,11 +219,12 @@ impl Engine {
         }
         self.agenda.at(id, now.mono.after(pause), Why::Evicting);
         if let Eviction::Refused { pod, message, .. } = eviction {
-            let told = std::mem::replace(&mut progress.refused, true);
+            progress.refusals = progress.refusals.saturating_add(1);
+            let is_news = progress.refusals == WORTH_TELLING;
             if selector.is_empty() {
                 self.forgive(id);
             }
-            if !told {
+            if is_news {
                 self.tell_refused(id, &pod, &message);
             }
         }

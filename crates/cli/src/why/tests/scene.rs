@@ -239,7 +239,7 @@ impl Scene {
     /// The annotations once the workload has been brought up to `before`.
     fn recorded(&self, before: &[Value]) -> Value {
         let facts = self.facts(&self.annotations, before, &[]);
-        let reading = facts.observed.read(self.kind, &facts.conventions);
+        let reading = facts.observed.read(&facts.key, &facts.conventions);
         let workload = reading.workload.unwrap();
         let record = Record {
             uid: if self.foreign {
@@ -291,7 +291,7 @@ impl Scene {
             let why = format!("it takes the verb get on {}s in namespace prod", object.kind.word());
             facts.objects.insert(object.clone(), Seen::Unread(why));
         }
-        let reading = facts.observed.read(self.kind, &facts.conventions);
+        let reading = facts.observed.read(&facts.key, &facts.conventions);
         let included = reading.workload.map(|workload| workload.uses).unwrap_or_default();
         let used = included.into_iter().map(|usage| usage.object);
         for object in reading

@@ -170,18 +170,21 @@ fn content_that_goes_back_begins_anew_with_all_pods_there_are() {
     assert_eq!((record(&engine).evicting, engine.next(now(1_000_000))), (None, None));
 }
 
+fn refused(pod: &str) -> Eviction {
+    Eviction::Refused {
+        pod: pod.parse().unwrap(),
+        after: Duration::from_secs(1),
+        message: "the budget".into(),
+    }
+}
+
 #[test]
 fn a_refusal_is_told_once_and_the_looks_grow_apart_up_to_half_a_minute() {
     let mut engine = begun(settings());
     engine.take_notices();
     let (mut at, mut pauses) = (10_200, Vec::new());
     for _ in 0..8 {
-        let refused = Eviction::Refused {
-            pod: "a".parse().unwrap(),
-            after: Duration::from_secs(1),
-            message: "the budget".into(),
-        };
-        look(&mut engine, refused, at);
+        look(&mut engine, refused("a"), at);
         let due = engine.next_due().unwrap().0;
         pauses.push((due - at) / 1_000);
         at = due;
@@ -190,6 +193,21 @@ fn a_refusal_is_told_once_and_the_looks_grow_apart_up_to_half_a_minute() {
     look(&mut engine, evicted("a"), at);
     assert_eq!(engine.next_due(), Some(Millis(at + 2_000)));
     assert_eq!(reasons(&mut engine), [Reason::EvictionRefused]);
+}
+
+/// A budget's count lags behind the pods that it counts.
+#[test]
+fn a_refusal_that_is_over_at_the_next_look_is_not_told() {
+    let mut engine = begun(settings());
+    engine.take_notices();
+    let mut at = 10_200;
+    for pod in ["a", "b", "c"] {
+        for outcome in [refused(pod), evicted(pod)] {
+            look(&mut engine, outcome, at);
+            at = engine.next_due().unwrap().0;
+        }
+    }
+    assert_eq!(reasons(&mut engine), []);
 }
 
 #[test]

@@ -218,8 +218,12 @@ fn an_ordinary_workload_takes_less_than_a_quarter_of_a_kilobyte() {
         owner: None,
         rollout: Rollout::InProgress,
     };
-    let kind = crate::name::WorkloadKind::Deployment;
-    let reading = observed.read(kind, &Conventions::native(Reload::Off));
+    let key = crate::name::WorkloadKey {
+        kind: crate::name::WorkloadKind::Deployment,
+        namespace: "prod".parse().unwrap(),
+        name: "web".parse().unwrap(),
+    };
+    let reading = observed.read(&key, &Conventions::native(Reload::Off));
     let mut workload = reading.workload.unwrap();
     let mut applied = Applied::default();
     for usage in &workload.uses {

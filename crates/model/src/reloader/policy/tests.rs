@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::annotation::Annotations;
 use crate::convention::Conventions;
-use crate::name::{ConfigKind, ConfigRef, WorkloadKind};
+use crate::name::{ConfigKind, ConfigRef, WorkloadKey, WorkloadKind};
 use crate::policy::Reload;
 use crate::template::{self, PodTemplate};
 use crate::usage::Needs;
@@ -29,6 +29,14 @@ fn annotations(pairs: Pairs<'_>) -> Annotations {
         .collect()
 }
 
+fn named_web(kind: WorkloadKind) -> WorkloadKey {
+    WorkloadKey {
+        kind,
+        namespace: "prod".parse().unwrap(),
+        name: "web".parse().unwrap(),
+    }
+}
+
 /// A workload that takes configmap/cfg and secret/db whole, and nothing else.
 fn read(conventions: &Conventions, workload: Pairs<'_>, template: Pairs<'_>) -> Reading {
     let body = json!({
@@ -50,7 +58,7 @@ fn read(conventions: &Conventions, workload: Pairs<'_>, template: Pairs<'_>) -> 
         paused: false,
         rollout: Rollout::Complete,
     };
-    observed.read(WorkloadKind::Deployment, conventions)
+    observed.read(&named_web(WorkloadKind::Deployment), conventions)
 }
 
 /// Whether a change of the object counts for the workload; `matched` is what the object says.
@@ -255,8 +263,8 @@ fn a_kind_that_is_left_out_says_nothing() {
 fn nothing_of_it_is_read_where_it_is_not_honoured_or_on_a_pod() {
     let native = Conventions::native(Reload::Off);
     assert_eq!(counting(&native, &[(AUTO, "true")], &[]), "");
-    let (policy, _) =
-        Conventions::default().policy(WorkloadKind::Pod, &annotations(&[(AUTO, "true")]), &Annotations::new());
+    let pod = named_web(WorkloadKind::Pod);
+    let (policy, _) = Conventions::default().policy(&pod, &annotations(&[(AUTO, "true")]), &Annotations::new());
     assert_eq!(policy.reload, None);
 }
 
