@@ -266,6 +266,7 @@ struct Slot {
 struct Running {
     action: Action,
     findings: Box<[Finding]>,
+    subject: Subject,
     /// An object it uses changed meanwhile.
     objects: bool,
     /// The workload itself changed meanwhile.
@@ -311,6 +312,7 @@ pub struct Engine {
     turn: Option<Millis>,
     /// By the UID of a controller that is not known: its Pods that are evicted one by one.
     owners: BTreeMap<Box<str>, Siblings>,
+    departed: Vec<Departed>,
     unsynced: BTreeSet<Source>,
     leading: bool,
     scope: Scope,
@@ -336,6 +338,7 @@ impl Engine {
             held: VecDeque::new(),
             turn: None,
             owners: BTreeMap::new(),
+            departed: Vec::new(),
             unsynced: sources.into_iter().collect(),
             leading: false,
             scope: Scope::default(),
@@ -547,6 +550,7 @@ impl Engine {
             return;
         };
         if slot.tenant != job.tenant {
+            self.finish_departed(job, &outcome);
             return self.take_turns(now); // moved out meanwhile
         }
         let Some(run) = slot.running.take() else { return };
@@ -612,9 +616,11 @@ impl Engine {
     }
 }
 
+use departed::Departed;
 use evicting::{Progress, Siblings};
 
 mod act;
+mod departed;
 mod evicting;
 mod pause;
 mod tell;

@@ -72,15 +72,20 @@ impl Engine {
     pub(super) fn move_out(&mut self, id: WorkloadId) {
         self.agenda.remove(id);
         self.held.retain(|&held| held != id);
-        if let Some(slot) = self.slots.get_mut(id.index()) {
-            if matches!(slot.running.as_ref().map(|run| &run.action), Some(Action::Roll(..))) {
-                self.rolling = self.rolling.saturating_sub(1);
-            }
-            *slot = Slot {
-                tenant: slot.tenant.wrapping_add(1),
-                ..Slot::default()
-            };
-        }
+        let Some(slot) = self.slots.get_mut(id.index()) else {
+            return;
+        };
+        let next = Slot {
+            tenant: slot.tenant.wrapping_add(1),
+            ..Slot::default()
+        };
+        let Slot { tenant, running, .. } = std::mem::replace(slot, next);
+        let Some(run) = running else { return };
+        self.rolling = self
+            .rolling
+            .saturating_sub(usize::from(matches!(run.action, Action::Roll(..))));
+        let touches = matches!(run.action, Action::Touch { .. });
+        self.depart(Job { id, tenant, touches }, run);
     }
 
     /// Plans one workload that is due.
@@ -131,7 +136,9 @@ impl Engine {
             }
             Verdict::Touch(files) => Some(touch(&known, files)),
             Verdict::LookAtPods if known.workload.selector.is_empty() => {
-                let pods = Pods::of(known.workload.created);
+                // The next run of a CronJob is fresh: in doubt none is made ahead of its time.
+                let spawns = known.workload.replace == Replace::Spawn;
+                let pods = Pods::of(known.workload.created.filter(|_| !spawns));
                 self.slots.get_mut(id.index())?.pods = Some(pods);
                 self.agenda.changed(id, now.mono);
                 None
@@ -259,6 +266,7 @@ impl Engine {
         slot.running = Some(Box::new(Running {
             action: action.clone(),
             findings: findings.into(),
+            subject: Subject::Workload(key.clone(), uid.clone()),
             objects: false,
             workload: false,
         }));

@@ -102,20 +102,7 @@ impl Engine {
         if let Some(slot) = self.slots.get_mut(id.index()) {
             slot.told.flapping = false;
         }
-        let changed = causes(findings, |news| match news {
-            News::Roll(delta) => Some(*delta),
-            _ => None,
-        });
-        let rolled = findings.iter().filter(|finding| matches!(finding.news, News::Roll(_)));
-        let objects = rolled.map(|finding| finding.object.clone()).collect();
-        let (reason, note) = match replace {
-            Replace::Evict if changed.is_empty() => (
-                Reason::Evicting,
-                "evicting its pods one by one: content went back".into(),
-            ),
-            Replace::Evict => (Reason::Evicting, format!("evicting its pods one by one for {changed}")),
-            _ => (Reason::Rolled, format!("rolled for {changed}")),
-        };
+        let (reason, objects, note) = rolled(replace, findings);
         self.tell_of(id, reason, objects, note);
     }
 
@@ -186,4 +173,23 @@ impl Engine {
             note,
         });
     }
+}
+
+/// What is told of pods that are being replaced.
+pub(super) fn rolled(replace: Replace, findings: &[Finding]) -> (Reason, Box<[ConfigRef]>, String) {
+    let changed = causes(findings, |news| match news {
+        News::Roll(delta) => Some(*delta),
+        _ => None,
+    });
+    let rolled = findings.iter().filter(|finding| matches!(finding.news, News::Roll(_)));
+    let objects = rolled.map(|finding| finding.object.clone()).collect();
+    let (reason, note) = match replace {
+        Replace::Evict if changed.is_empty() => (
+            Reason::Evicting,
+            "evicting its pods one by one: content went back".into(),
+        ),
+        Replace::Evict => (Reason::Evicting, format!("evicting its pods one by one for {changed}")),
+        _ => (Reason::Rolled, format!("rolled for {changed}")),
+    };
+    (reason, objects, note)
 }
