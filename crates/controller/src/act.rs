@@ -25,7 +25,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::body;
 use crate::clock::Clock;
 use crate::limit::Limit;
+use crate::remake::Remaking;
 use crate::replace::Committed;
+use crate::unwritten::Unwritten;
 
 /// Pods touched in one pass, so that a newer change does not wait behind thousands of touches for an older one.
 const PASS: usize = 100;
@@ -44,6 +46,8 @@ pub(crate) struct Actor {
     pub(crate) conventions: Arc<Conventions>,
     pub(crate) dry_run: bool,
     pub(crate) clock: Clock,
+    pub(crate) remaking: Remaking,
+    pub(crate) unwritten: Unwritten,
 }
 
 /// What came of a command.
@@ -80,7 +84,8 @@ pub(crate) async fn act(actor: Arc<Actor>, command: Command) -> Done {
     let committed = Committed::default();
     let outcome = actor
         .while_leading(actor.carry_out(&command, &committed), &committed)
-        .await;
+        .await
+        .unwrap_or(Outcome::Abandoned);
     let touched = if let Outcome::Touched { touched, .. } = outcome {
         touched
     } else {
@@ -101,21 +106,28 @@ pub(crate) async fn act(actor: Arc<Actor>, command: Command) -> Done {
     }
 }
 
+/// Makes the Jobs that whoever led before left deleted.
+pub(crate) async fn finish_stand_ins(actor: Arc<Actor>, namespaces: Vec<Option<Name>>) {
+    let work = actor.finish_stand_ins(&namespaces);
+    actor.while_leading(work, &Committed::default()).await;
+}
+
 impl Actor {
-    async fn while_leading(&self, action: impl Future<Output = Outcome>, committed: &Committed) -> Outcome {
+    /// `None` when the term ended before the action did.
+    async fn while_leading<T>(&self, action: impl Future<Output = T>, committed: &Committed) -> Option<T> {
         let mut action = pin!(action);
         loop {
             let until = self.term.get();
             tokio::select! {
                 biased;
-                outcome = &mut action => return outcome,
+                outcome = &mut action => return Some(outcome),
                 () = sleep_until(self.clock.instant(until)) => {}
             }
             if self.term.get() <= until {
                 if committed.get() {
-                    return action.await;
+                    return Some(action.await);
                 }
-                return Outcome::Abandoned;
+                return None;
             }
         }
     }
@@ -125,7 +137,7 @@ impl Actor {
             _ if self.dry_run && !matches!(command.action, Action::LookAtPods { .. }) => {
                 return pretend(&command.action);
             }
-            Action::Record(record) => self.patch(command, record_body(record)).await,
+            Action::Record(record) => self.write_record(command, record).await,
             Action::Roll(roll) => self.roll(command, roll, committed).await,
             Action::Touch { selector, files } => self.touch(command, selector, *files).await,
             Action::Evict { selector, since, .. } => self.evict(command, selector, *since).await,

@@ -24,10 +24,12 @@ mod leader;
 mod limit;
 mod reconcile;
 pub mod reloader;
+mod remake;
 mod replace;
 mod report;
 mod run;
 mod scope;
+mod unwritten;
 
 pub use config::{Config, LeaderConfig};
 pub use run::{RunError, run};

@@ -13,13 +13,13 @@ use afresh_k8s::event::Recorder;
 use afresh_k8s::lean::{LeanMount, LeanPod, LeanWorkload};
 use afresh_k8s::watch::FailureKind;
 use afresh_model::convention::Conventions;
-use afresh_model::name::WorkloadKey;
+use afresh_model::name::{Name, WorkloadKey, WorkloadKind};
 use afresh_model::workload::{Observed, Reading};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use crate::act::{Actor, Done, act};
+use crate::act::{Actor, Done, act, finish_stand_ins};
 use crate::borrowed::Borrowed;
 use crate::clock::Clock;
 use crate::feed::{Fact, Key, Thing, Watch};
@@ -30,11 +30,19 @@ use crate::reloader::Compat;
 use crate::scope::Namespaces;
 use crate::state::kind_word;
 
+/// Where Jobs may be left to be made again, and the work on that: at most one.
+#[derive(Default)]
+pub(crate) struct StandIns {
+    pub(crate) namespaces: Vec<Option<Name>>,
+    pub(crate) work: FuturesUnordered<BoxFuture<'static, ()>>,
+}
+
 /// Everything the task holds.
 pub(crate) struct Controller {
     pub(crate) engine: Engine,
     pub(crate) actor: Arc<Actor>,
     pub(crate) actions: FuturesUnordered<BoxFuture<'static, Done>>,
+    pub(crate) stand_ins: StandIns,
     pub(crate) watches: Vec<Watch>,
     pub(crate) namespaces: Namespaces,
     pub(crate) borrowed: Borrowed,
@@ -147,8 +155,14 @@ impl Controller {
         let now = self.clock.now();
         let Reading { workload, problems, .. } = observed.read(&key, &self.conventions);
         match workload {
-            Some(workload) => self.engine.apply_workload(key, workload, problems, sight, now),
-            None => self.engine.leave_alone(&key, &observed.uid, problems, now),
+            Some(mut workload) => {
+                self.actor.unwritten.fill(&key, &mut workload);
+                self.engine.apply_workload(key, workload, problems, sight, now);
+            }
+            None => {
+                self.actor.unwritten.forget(&key);
+                self.engine.leave_alone(&key, &observed.uid, problems, now);
+            }
         }
     }
 
@@ -163,6 +177,7 @@ impl Controller {
             }
             Key::Workload(key) => {
                 self.borrowed.forget(key);
+                self.actor.unwritten.forget(key);
                 self.engine.delete_workload(key, now);
             }
             Key::Class(key) => self.engine.delete_class(key, now),
@@ -193,8 +208,18 @@ impl Controller {
             self.term.until().is_some_and(|until| now.mono < until),
         );
         self.engine.lead(leads, now);
+        if leads && !led {
+            self.finish_stand_ins();
+        }
         if let Some(compat) = self.compat.as_mut().filter(|_| leads && !led) {
             compat.lead();
+        }
+    }
+
+    fn finish_stand_ins(&mut self) {
+        let StandIns { namespaces, work } = &self.stand_ins;
+        if work.is_empty() && !namespaces.is_empty() {
+            work.push(Box::pin(finish_stand_ins(self.actor.clone(), namespaces.clone())));
         }
     }
 
@@ -236,7 +261,11 @@ impl Controller {
             }
             _ => tracing::debug!(%workload, action, result, took_ms),
         }
+        let is_missing = done.key.kind == WorkloadKind::Job && matches!(done.outcome, Outcome::Failed { .. });
         self.engine.finish(done.job, done.outcome, self.clock.now());
+        if is_missing {
+            self.finish_stand_ins();
+        }
     }
 
     /// When the task has to wake up by itself.

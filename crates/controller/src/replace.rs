@@ -4,34 +4,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use afresh_engine::engine::{Command, Outcome, Roll};
-use afresh_k8s::lean::LeanWorkload;
-use afresh_k8s::write::job::{self, Made, Notes};
+use afresh_k8s::lean::{LeanRun, LeanWorkload};
+use afresh_k8s::write::job::{self, Notes};
 use afresh_k8s::write::{Trial, WriteError, template_annotations};
 use afresh_model::annotation::{APPLIED, CONFIG};
-use afresh_model::name::{Name, WorkloadKind};
+use afresh_model::name::WorkloadKind;
 use afresh_model::record::Record;
 use afresh_model::reloader::marker::LAST_RELOADED_FROM;
 use afresh_model::reloader::marking::Marking;
 use afresh_model::time::UnixSeconds;
 use afresh_model::workload::Replace;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::act::{Actor, record_body};
 use crate::body;
+use crate::unwritten::is_beyond_reloader;
 
 /// How long a CronJob waits that must not run twice at once, before it is looked at again.
 const BUSY: Duration = Duration::from_secs(10);
-/// The pauses between attempts to make a Job again that is deleted; the last one is repeated.
-const PAUSES: [Duration; 5] = [
-    Duration::from_millis(100),
-    Duration::from_millis(300),
-    Duration::from_secs(1),
-    Duration::from_secs(3),
-    Duration::from_secs(5),
-];
-/// For so many attempts: about ten minutes.
-const ATTEMPTS: usize = 120;
 
 /// Whether an action has gone so far that it must be brought to its end, whoever leads by then.
 #[derive(Debug, Default)]
@@ -42,7 +32,7 @@ impl Committed {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn set(&self, committed: bool) {
+    pub(crate) fn set(&self, committed: bool) {
         self.0.store(committed, Ordering::Relaxed);
     }
 }
@@ -147,67 +137,6 @@ impl Actor {
         self.patch(command, body).await
     }
 
-    /// First the API server is asked whether it would take the Job, because from the deletion on there is no way back.
-    async fn make_again(&self, command: &Command, roll: &Roll, committed: &Committed) -> Result<Outcome, WriteError> {
-        let (key, namespace) = (&command.key, &command.key.namespace);
-        let old = self.writer.get_whole(key).await?;
-        let lean = LeanWorkload::decode(key.kind, &old.to_string())
-            .map_err(|error| WriteError::Unreadable(error.to_string().into()))?;
-        // It may have ended meanwhile: its work is done.
-        if *lean.observed.uid != *command.uid || lean.observed.aside.is_some() {
-            return Err(WriteError::Gone);
-        }
-        let notes = Notes {
-            applied: Some(roll.record.to_string()),
-            config: roll.config.to_string(),
-        };
-        let mut next = job::again(&old, &notes);
-        if let Some(marks) = &roll.marks {
-            marks.edit(&mut next["spec"]["template"]);
-        }
-        let mut trial = next.clone();
-        trial["metadata"]["name"] = json!(job::name_for(&key.name, &notes.config));
-        self.writer.make_job(namespace, &trial, Trial::Yes).await?;
-        committed.set(true);
-        let deleted = self
-            .writer
-            .delete_job(namespace, &key.name, &command.uid, &lean.resource_version)
-            .await;
-        match deleted {
-            // Whether it happened is not known: the next steps find out.
-            Ok(()) | Err(WriteError::Unavailable(_) | WriteError::Timeout(_) | WriteError::Unreadable(_)) => {}
-            Err(error) => {
-                committed.set(false);
-                return Err(error);
-            }
-        }
-        self.make(namespace, &next, command).await
-    }
-
-    /// Until it is there: by us, or by somebody else.
-    async fn make(&self, namespace: &Name, next: &Value, command: &Command) -> Result<Outcome, WriteError> {
-        let mut last = WriteError::Gone;
-        for attempt in 0..ATTEMPTS {
-            match self.writer.make_job(namespace, next, Trial::No).await {
-                Ok(Made::New) => return Ok(Outcome::Written(None)),
-                Ok(Made::Exists) => match self.writer.get_workload(&command.key).await {
-                    Ok(there) if *there.observed.uid != *command.uid => return Ok(Outcome::Written(None)),
-                    // The deletion did not happen after all.
-                    Ok(there) if there.observed.aside.is_none() => {
-                        return Err(WriteError::Conflict("the Job is still there".into()));
-                    }
-                    _ => {}
-                },
-                Err(error) => {
-                    tracing::warn!(workload = %command.key, attempt, "the Job is deleted and not made again yet: {error}");
-                    last = error;
-                }
-            }
-            sleep(PAUSES[attempt.min(PAUSES.len() - 1)]).await;
-        }
-        Err(last)
-    }
-
     /// The Job's name follows from what it is made for, so one content brings one Job however often it is tried.
     async fn spawn(&self, command: &Command, roll: &Roll) -> Result<Outcome, WriteError> {
         let key = &command.key;
@@ -217,10 +146,8 @@ impl Actor {
         }
         if cron_job["spec"]["suspend"] != true {
             let name = job::name_for(&key.name, &roll.config.to_string());
-            let active = cron_job["status"]["active"].as_array().into_iter().flatten();
-            let others = active.filter(|job| job["name"] != *name).count() > 0;
             let alone = !matches!(cron_job["spec"]["concurrencyPolicy"].as_str(), None | Some("Allow"));
-            if alone && others {
+            if alone && self.runs(command, &name).await? {
                 return Ok(Outcome::Waits { after: BUSY });
             }
             let notes = Notes {
@@ -233,7 +160,25 @@ impl Actor {
             }
             self.writer.make_job(&key.namespace, &job, Trial::No).await?;
         }
-        self.patch(command, record_body(&roll.record)).await
+        self.write_record(command, &roll.record).await
+    }
+
+    /// Whether a Job of the CronJob runs, other than this one. Its status tells only of those that its controller made.
+    async fn runs(&self, command: &Command, but: &str) -> Result<bool, WriteError> {
+        let jobs: Vec<LeanRun> = self.writer.list_all(Some(&command.key.namespace)).await?;
+        let own = |job: &LeanRun| job.owner.as_ref().is_some_and(|owner| owner.uid == command.uid);
+        Ok(jobs.iter().any(|job| own(job) && !job.over && *job.name != *but))
+    }
+
+    /// A record by itself, without an action.
+    pub(crate) async fn write_record(&self, command: &Command, record: &Record) -> Result<Outcome, WriteError> {
+        match self.patch(command, record_body(record)).await {
+            Err(error) if self.conventions.strategy.is_some() && is_beyond_reloader(command.key.kind, &error) => {
+                self.unwritten.keep(&command.key, record);
+                Ok(Outcome::Written(None))
+            }
+            answer => answer,
+        }
     }
 
     /// The key that says since when a Deployment is paused.

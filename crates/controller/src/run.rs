@@ -13,6 +13,7 @@ use afresh_k8s::event::{EventTask, Recorder, recorder};
 use afresh_k8s::lease::LeaseClient;
 use afresh_k8s::write::{FIELD_MANAGER, Writer};
 use afresh_model::convention::Conventions;
+use afresh_model::name::WorkloadKind;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, FuturesUnordered};
 use futures::{FutureExt as _, StreamExt as _, future};
@@ -30,9 +31,11 @@ use crate::feed;
 use crate::leader::{self, Term};
 use crate::limit::Limit;
 use crate::metrics::Metrics;
-use crate::reconcile::Controller;
+use crate::reconcile::{Controller, StandIns};
 use crate::reloader;
+use crate::remake::Remaking;
 use crate::scope::Namespaces;
+use crate::unwritten::Unwritten;
 
 /// Facts taken in before the other branches have their turn: a list of thousands must not starve a lease.
 const BATCH: usize = 64;
@@ -105,6 +108,7 @@ pub async fn run(client: Client, config: Config, shutdown: impl Future<Output = 
             Some((question, reply)) = questions.recv() => {
                 let _ = reply.send(controller.answer(question));
             }
+            Some(()) = controller.stand_ins.work.next(), if !controller.stand_ins.work.is_empty() => {}
             Some(done) = controller.actions.next(), if !controller.actions.is_empty() => controller.finish(done),
             () = async { sleep_until(alarm.unwrap_or_else(tokio::time::Instant::now)).await }, if alarm.is_some() => {}
             Some((watch, fact)) = feed.next() => {
@@ -162,11 +166,14 @@ fn controller(
         conventions: conventions.clone(),
         dry_run: config.dry_run,
         clock,
+        remaking: Remaking::default(),
+        unwritten: Unwritten::default(),
     };
     Controller {
         engine,
         actor: Arc::new(actor),
         actions: FuturesUnordered::new(),
+        stand_ins: stand_ins(config),
         watches,
         namespaces,
         borrowed: Borrowed::default(),
@@ -178,6 +185,20 @@ fn controller(
         identity: config.identity.clone(),
         requests: config.requests.clone(),
         compat: None,
+    }
+}
+
+fn stand_ins(config: &Config) -> StandIns {
+    let mut namespaces = Vec::new();
+    if config.kinds.contains(&WorkloadKind::Job) && !config.dry_run {
+        namespaces.extend(config.namespaces.iter().cloned().map(Some));
+        if namespaces.is_empty() {
+            namespaces.push(None);
+        }
+    }
+    StandIns {
+        namespaces,
+        ..StandIns::default()
     }
 }
 

@@ -3,6 +3,7 @@
 mod config_map;
 mod error;
 pub mod job;
+pub mod stand_in;
 mod workload;
 
 use std::time::Duration;

@@ -27,6 +27,8 @@ pub const TOUCHED: &str = "afresh.dev/touched";
 
 /// Written on a Job made again: the uid of the one before it.
 pub const REPLACES: &str = "afresh.dev/replaces";
+/// Written on a Job that does nothing but keep, as JSON, what another one is to be made from.
+pub const STANDS_IN_FOR: &str = "afresh.dev/stands-in-for";
 
 /// Of Argo Rollouts, by Reloader's word: `restart` replaces the pods and leaves the template alone.
 pub const ROLLOUT_STRATEGY: &str = "reloader.stakater.com/rollout-strategy";
@@ -34,4 +36,4 @@ pub const ROLLOUT_STRATEGY: &str = "reloader.stakater.com/rollout-strategy";
 pub const HELM_HOOK: &str = "helm.sh/hook";
 
 /// Keys that Afresh writes itself; a change of these is never news.
-pub const WRITTEN: [&str; 4] = [APPLIED, CONFIG, TOUCHED, REPLACES];
+pub const WRITTEN: [&str; 5] = [APPLIED, CONFIG, TOUCHED, REPLACES, STANDS_IN_FOR];

@@ -95,6 +95,8 @@ pub enum Aside {
     Scheduled,
     /// A Job that Helm runs at a moment of a release (`helm.sh/hook`).
     Hook,
+    /// A Job that only keeps what another one is to be made from.
+    StandIn,
 }
 
 /// The state of a workload's rollout, from its status.

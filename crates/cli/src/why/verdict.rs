@@ -108,6 +108,9 @@ fn work(facts: &Facts, reading: &Reading) -> Option<String> {
         (Some(Standing::Over), _) => "it has ended, and would run again if it was made again",
         (Some(Standing::Leaving), _) => "it is being deleted",
         (Some(Standing::Scheduled), _) => "a CronJob has made it, and the next one is fresh",
+        (Some(Standing::StandIn), _) => {
+            "it only keeps what another Job is made from, while that one is being made again"
+        }
         (Some(Standing::Hook), _) => "Helm runs it, at its own time (helm.sh/hook)",
         (None, WorkloadKind::CronJob) if facts.conventions.jobs == Jobs::Asked => {
             "a CronJob needs nothing: its next run is fresh"

@@ -21,4 +21,5 @@ mod scope;
 mod touches;
 mod trouble;
 mod turns;
+mod work;
 mod world;

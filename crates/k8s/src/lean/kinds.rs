@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use afresh_model::annotation::{HELM_HOOK, ROLLOUT_STRATEGY};
+use afresh_model::annotation::{HELM_HOOK, ROLLOUT_STRATEGY, STANDS_IN_FOR};
 use afresh_model::name::{Name, WorkloadKind};
 use afresh_model::workload::{Aside, Replace, Rollout};
 use serde::Deserialize;
@@ -169,6 +169,8 @@ impl<'a> Wire<'a> {
             .is_some_and(|owner| &*owner.kind == "CronJob");
         let aside = if meta.deletion_timestamp {
             Some(Aside::Leaving)
+        } else if meta.annotations.0.contains_key(STANDS_IN_FOR) {
+            Some(Aside::StandIn)
         } else if status.has_ended() {
             Some(Aside::Over)
         } else if scheduled {

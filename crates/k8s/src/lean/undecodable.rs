@@ -31,7 +31,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    pub(super) fn json(error: &serde_json::Error) -> Self {
+    pub(crate) fn json(error: &serde_json::Error) -> Self {
         Self::Json(error.to_string().chars().take(MAX_MESSAGE).collect())
     }
 

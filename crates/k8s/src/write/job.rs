@@ -34,8 +34,8 @@ const GENERATED_METADATA: [&str; 8] = [
 /// What became of a Job to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
-    /// It is new.
-    New,
+    /// It is new; its UID.
+    New(Box<str>),
     /// There is one of that name.
     Exists,
 }
@@ -61,12 +61,7 @@ pub fn again(job: &Value, notes: &Notes) -> Value {
         remove(&mut next["metadata"], field);
     }
     keep_finalizers(&mut next["metadata"]);
-    if next["spec"]["manualSelector"] != true {
-        remove(&mut next["spec"], "selector");
-        for label in GENERATED_LABELS {
-            remove(&mut next["spec"]["template"]["metadata"]["labels"], label);
-        }
-    }
+    forget_generated(&mut next["spec"]);
     let annotations = &mut next["metadata"]["annotations"];
     set(annotations, annotation::REPLACES, uid);
     if let Some(applied) = &notes.applied {
@@ -78,6 +73,16 @@ pub fn again(job: &Value, notes: &Notes) -> Value {
         json!(notes.config),
     );
     next
+}
+
+/// Takes out of a Job's spec by what the API server lets it find its pods, unless somebody chose that.
+pub(super) fn forget_generated(spec: &mut Value) {
+    if spec["manualSelector"] != true {
+        remove(spec, "selector");
+        for label in GENERATED_LABELS {
+            remove(&mut spec["template"]["metadata"]["labels"], label);
+        }
+    }
 }
 
 /// A Job of that name as the CronJob would make it, marked as `kubectl create job --from` does.
@@ -142,21 +147,33 @@ impl Writer {
             .uri(path)
             .header(CONTENT_TYPE, JSON);
         match self.call(request, job.to_string().into_bytes()).await {
-            Ok(_) => Ok(Made::New),
+            Ok(answer) => {
+                let made: Value = serde_json::from_slice(&answer).unwrap_or_default();
+                Ok(Made::New(made["metadata"]["uid"].as_str().unwrap_or_default().into()))
+            }
             Err(WriteError::Conflict(message)) if message.contains("AlreadyExists") => Ok(Made::Exists),
             Err(error) => Err(error),
         }
     }
 
-    /// Deletes the Job that has this uid and is still at this version, its pods after it.
+    /// Deletes the Job that has this uid, and that is still at this version where one is given; its pods go after it.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn delete_job(&self, namespace: &Name, name: &Name, uid: &str, version: &str) -> Result<(), WriteError> {
-        let body = json!({
+    pub async fn delete_job(
+        &self,
+        namespace: &Name,
+        name: &str,
+        uid: &str,
+        version: Option<&str>,
+    ) -> Result<(), WriteError> {
+        let mut body = json!({
             "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
-            "preconditions": { "uid": uid, "resourceVersion": version },
+            "preconditions": { "uid": uid },
         });
+        if let Some(version) = version {
+            body["preconditions"]["resourceVersion"] = json!(version);
+        }
         let request = Request::delete(format!("/apis/batch/v1/namespaces/{namespace}/jobs/{name}"));
         self.call(request.header(CONTENT_TYPE, JSON), body.to_string().into_bytes())
             .await
