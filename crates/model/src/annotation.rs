@@ -7,7 +7,7 @@ pub type Annotations = BTreeMap<String, String>;
 
 /// How a workload is kept current: see [`crate::policy::Reload`].
 pub const RELOAD: &str = "afresh.dev/reload";
-/// Containers that reread mounted files by themselves: `true` or container names.
+/// Containers that reread mounted files by themselves: `true`, `false` or container names.
 pub const HOT: &str = "afresh.dev/hot";
 /// Config objects that count although the template does not reference them.
 pub const INCLUDE: &str = "afresh.dev/include";

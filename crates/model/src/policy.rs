@@ -52,8 +52,10 @@ impl Reload {
 /// Which containers reread mounted files by themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Hot {
-    /// None of them.
+    /// Nothing is said: those for whom an Afresh agent in the pod does it.
     #[default]
+    Unsaid,
+    /// None of them, whoever is in the pod.
     None,
     /// Every container.
     All,
@@ -62,11 +64,11 @@ pub enum Hot {
 }
 
 impl Hot {
-    /// Whether the container rereads its files.
+    /// Whether it is said that the container rereads its files.
     #[must_use]
     pub fn covers(&self, container: &str) -> bool {
         match self {
-            Self::None => false,
+            Self::Unsaid | Self::None => false,
             Self::All => true,
             Self::Containers(names) => names.iter().any(|name| name.as_str() == container),
         }
@@ -290,7 +292,9 @@ fn parse_hot(text: &str) -> Result<Hot, String> {
     let names: Result<Vec<Name>, _> = text.split(',').map(|name| name.trim().parse::<Name>()).collect();
     match names {
         Ok(names) => Ok(Hot::Containers(names)),
-        Err(error) => Err(format!("write true, or container names parted by commas: {error}")),
+        Err(error) => Err(format!(
+            "write true, false, or container names parted by commas: {error}"
+        )),
     }
 }
 
@@ -357,12 +361,12 @@ mod tests {
     #[case(
         annotation::HOT,
         "",
-        "write true, or container names parted by commas: a name is empty"
+        "write true, false, or container names parted by commas: a name is empty"
     )]
     #[case(
         annotation::HOT,
         "a,,b",
-        "write true, or container names parted by commas: a name is empty"
+        "write true, false, or container names parted by commas: a name is empty"
     )]
     #[case(
         annotation::INCLUDE,

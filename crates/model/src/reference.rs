@@ -1,13 +1,17 @@
 //! Every use of a config object by a container of a pod template.
 
+mod rereading;
+
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::digest::KeyHash;
 use crate::name::{ConfigKind, ConfigRef};
+use crate::policy::Hot;
 use crate::selection::Selection;
 use crate::template::{Container, KeyToPath, PodSpec, Volume, VolumeMount};
+use rereading::{Rereading, rereadings};
 
 /// The CSI driver whose volumes come from a SecretProviderClass.
 const SECRETS_STORE: &str = "secrets-store.csi.k8s.io";
@@ -27,6 +31,21 @@ pub struct Reference {
     pub optional: bool,
     /// Whether a running container ever sees a change.
     pub freshness: Freshness,
+    /// The container of the Afresh agent that rereads these keys for whoever holds the reference.
+    pub reread_by: Option<Box<str>>,
+}
+
+impl Reference {
+    /// Whether a change of it reaches the application once the files are fresh. What is said of the workload counts; where
+    /// nothing is said, an Afresh agent in the pod does.
+    #[must_use]
+    pub fn is_hot(&self, hot: &Hot) -> bool {
+        match (&self.user, self.freshness, hot) {
+            (User::Container(_), Freshness::Live, Hot::Unsaid) => self.reread_by.is_some(),
+            (User::Container(name), Freshness::Live, said) => said.covers(name),
+            (User::Container(_) | User::Init(_) | User::Pod, ..) => false,
+        }
+    }
 }
 
 /// Who holds a reference.
@@ -148,18 +167,21 @@ impl fmt::Display for User {
 #[must_use]
 pub fn references(spec: &PodSpec) -> Vec<Reference> {
     let mut found = Vec::new();
+    let pod = Pod {
+        spec,
+        rereadings: rereadings(spec),
+    };
     for container in &spec.containers {
-        container_references(container, &User::Container(container.name.clone()), spec, &mut found);
+        container_references(container, &User::Container(container.name.clone()), &pod, &mut found);
     }
     for container in &spec.init_containers {
-        let sidecar = container.restart_policy.as_deref() == Some("Always");
         let name = container.name.clone();
-        let user = if sidecar {
+        let user = if container.is_sidecar() {
             User::Container(name)
         } else {
             User::Init(name)
         };
-        container_references(container, &user, spec, &mut found);
+        container_references(container, &user, &pod, &mut found);
     }
     for volume in spec.volumes.iter().filter(|volume| !is_mounted(volume, spec)) {
         for source in sources(volume) {
@@ -172,7 +194,13 @@ pub fn references(spec: &PodSpec) -> Vec<Reference> {
     found
 }
 
-fn container_references(container: &Container, user: &User, spec: &PodSpec, found: &mut Vec<Reference>) {
+/// What a reference of a container is seen within.
+struct Pod<'a> {
+    spec: &'a PodSpec,
+    rereadings: Vec<Rereading<'a>>,
+}
+
+fn container_references(container: &Container, user: &User, pod: &Pod<'_>, found: &mut Vec<Reference>) {
     for variable in &container.env {
         let Some(from) = &variable.value_from else { continue };
         let refs = [
@@ -221,17 +249,17 @@ fn container_references(container: &Container, user: &User, spec: &PodSpec, foun
         }
     }
     for mount in &container.volume_mounts {
-        let Some(volume) = spec.volumes.iter().find(|volume| volume.name == mount.name) else {
+        let Some(volume) = pod.spec.volumes.iter().find(|volume| volume.name == mount.name) else {
             continue;
         };
-        mount_references(mount, volume, user, spec, found);
+        mount_references(mount, volume, user, pod, found);
     }
 }
 
-fn mount_references(mount: &VolumeMount, volume: &Volume, user: &User, spec: &PodSpec, found: &mut Vec<Reference>) {
+fn mount_references(mount: &VolumeMount, volume: &Volume, user: &User, pod: &Pod<'_>, found: &mut Vec<Reference>) {
     let path = mount.mount_path.clone();
     let sub_path = mount.sub_path.as_deref().filter(|sub_path| !sub_path.is_empty());
-    let whole = sub_path.is_none() && mount.sub_path_expr.as_deref().is_none_or(str::is_empty);
+    let whole = mount.is_whole();
     for source in sources(volume) {
         let via = match (whole, volume.projected.is_some()) {
             (false, _) => Via::SubPath { path: path.clone() },
@@ -248,13 +276,24 @@ fn mount_references(mount: &VolumeMount, volume: &Volume, user: &User, spec: &Po
             continue; // a sub path of another source of the same projected volume
         }
         // What an init container read once counts only where nobody keeps reading it.
-        let once = matches!(user, User::Init(_)) && !is_kept_mounted(volume, spec);
+        let once = matches!(user, User::Init(_)) && !is_kept_mounted(volume, pod.spec);
         let freshness = if whole && !once {
             Freshness::Live
         } else {
             Freshness::Frozen
         };
+        let rereading = match (user, freshness) {
+            (User::Container(name), Freshness::Live) => {
+                let mut all = pod.rereadings.iter();
+                all.find(|rereading| rereading.serves(name, &volume.name, source.items))
+            }
+            _ => None,
+        };
+        let before = found.len();
         push(found, &source, user, via, keys, freshness);
+        for reference in found.iter_mut().skip(before) {
+            reference.reread_by = rereading.map(|rereading| rereading.container.into());
+        }
     }
 }
 
@@ -361,11 +400,10 @@ fn is_mounted(volume: &Volume, spec: &PodSpec) -> bool {
 
 /// Whether a container that stays mounts the whole volume.
 fn is_kept_mounted(volume: &Volume, spec: &PodSpec) -> bool {
-    let sidecars = mounts(volume, &spec.init_containers)
-        .filter(|(container, _)| container.restart_policy.as_deref() == Some("Always"));
+    let sidecars = mounts(volume, &spec.init_containers).filter(|(container, _)| container.is_sidecar());
     mounts(volume, &spec.containers)
         .chain(sidecars)
-        .any(|(_, mount)| mount.sub_path.is_none() && mount.sub_path_expr.is_none())
+        .any(|(_, mount)| mount.is_whole())
 }
 
 fn push(found: &mut Vec<Reference>, source: &Sourced<'_>, user: &User, via: Via, keys: Keys, freshness: Freshness) {
@@ -380,6 +418,7 @@ fn push(found: &mut Vec<Reference>, source: &Sourced<'_>, user: &User, via: Via,
         keys,
         optional: source.optional == Some(true),
         freshness,
+        reread_by: None,
     });
 }
 

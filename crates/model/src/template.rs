@@ -2,17 +2,18 @@
 //!
 //! Decoding borrows nothing and keeps nothing else of the template. [`hash`] tells whether somebody changed it.
 
-use std::borrow::Cow;
+mod agent;
+mod hash;
+mod variables;
 
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, de::DeserializeSeed};
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use serde::de::Deserializer;
 
-use crate::annotation;
 use crate::annotation::Annotations;
-use crate::digest::{TemplateHash, TemplateHasher};
-use crate::reloader::marker::{LAST_RELOADED_FROM, is_marker};
 use crate::reloader::sha1::Sha1;
+pub use agent::{Agent, Reach};
+pub use hash::hash;
+use variables::telling;
 
 /// A `PodTemplateSpec`, or a Pod read as one.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -56,6 +57,12 @@ pub struct PodSpec {
 pub struct Container {
     /// Its name.
     pub name: Box<str>,
+    /// `command`, where it is that of an Afresh agent.
+    #[serde(deserialize_with = "agent::program")]
+    command: Box<[Box<str>]>,
+    /// `args`, as far as an agent's own flags go.
+    #[serde(deserialize_with = "agent::arguments")]
+    args: Box<[Box<str>]>,
     /// `env`.
     #[serde(deserialize_with = "telling")]
     pub env: Vec<EnvVar>,
@@ -67,6 +74,14 @@ pub struct Container {
     pub volume_mounts: Vec<VolumeMount>,
     /// `Always` on an init container makes it a native sidecar (KEP-753).
     pub restart_policy: Option<Box<str>>,
+}
+
+impl Container {
+    /// Whether it is a native sidecar, if it is an init container.
+    #[must_use]
+    pub fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
 }
 
 /// An environment variable that takes its value from somewhere or may be one of Reloader's marks. There are many others, of
@@ -135,6 +150,15 @@ pub struct VolumeMount {
     pub sub_path: Option<Box<str>>,
     /// The same with `$(VARIABLE)`s in it.
     pub sub_path_expr: Option<Box<str>>,
+}
+
+impl VolumeMount {
+    /// Whether the container sees the whole volume, and not a part of it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let empty = |path: &Option<Box<str>>| path.as_deref().is_none_or(str::is_empty);
+        empty(&self.sub_path) && empty(&self.sub_path_expr)
+    }
 }
 
 /// A volume.
@@ -229,416 +253,5 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(des
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// A value that is [`Sha1`] as text; any other is none.
-/// Any environment variable, read without a copy of its name.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Variable<'a> {
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-    #[serde(default, rename = "value", deserialize_with = "hash_only")]
-    marker: Option<Sha1>,
-    #[serde(default)]
-    value_from: Option<EnvVarSource>,
-}
-
-/// Reads variables, and keeps those that can matter. The name of one that cannot is not even copied.
-fn telling<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<EnvVar>, D::Error> {
-    struct Telling;
-
-    impl<'de> Visitor<'de> for Telling {
-        type Value = Vec<EnvVar>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a list of variables or null")
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
-        }
-
-        fn visit_none<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
-        }
-
-        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-            deserializer.deserialize_seq(self)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut kept = Vec::new();
-            while let Some(variable) = seq.next_element::<Variable<'de>>()? {
-                if variable.marker.is_some() || variable.value_from.is_some() {
-                    kept.push(EnvVar {
-                        name: variable.name.into(),
-                        marker: variable.marker,
-                        value_from: variable.value_from,
-                    });
-                }
-            }
-            Ok(kept)
-        }
-    }
-
-    deserializer.deserialize_option(Telling)
-}
-
-fn hash_only<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sha1>, D::Error> {
-    struct HashOnly;
-
-    impl<'de> Visitor<'de> for HashOnly {
-        type Value = Option<Sha1>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a value")
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(Sha1::parse(text))
-        }
-
-        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(None)
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            Ok(None)
-        }
-    }
-
-    deserializer.deserialize_any(HashOnly)
-}
-
-/// The hash of a pod template as JSON text without what Afresh writes into it: `afresh.dev/config`, and the marks of
-/// Reloader. The marks of a template are added to its hash by [`crate::reloader::marks::Stamps::hash`].
-///
-/// The API server writes the same template as the same text, so equal texts mean nobody changed it. A server upgrade
-/// that adds a default changes the hash as well; that costs one look at the pods, never a roll.
-///
-/// # Errors
-/// If the text is not JSON.
-pub fn hash(template: &str) -> Result<TemplateHash, serde_json::Error> {
-    let mut hasher = TemplateHasher::default();
-    let mut deserializer = serde_json::Deserializer::from_str(template);
-    Walk {
-        hasher: &mut hasher,
-        place: Place::Template,
-    }
-    .deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(hasher.finish())
-}
-
-/// How deep the walk is, as far as it matters.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Template,
-    Metadata,
-    Annotations,
-    Spec,
-    Containers,
-    Container,
-    Env,
-    Elsewhere,
-}
-
-impl Place {
-    fn below(self, key: &str) -> Self {
-        match (self, key) {
-            (Self::Template, "metadata") => Self::Metadata,
-            (Self::Metadata, "annotations") => Self::Annotations,
-            (Self::Template, "spec") => Self::Spec,
-            (Self::Spec, "containers") => Self::Containers,
-            (Self::Container, "env") => Self::Env,
-            _ => Self::Elsewhere,
-        }
-    }
-
-    const fn element(self) -> Self {
-        match self {
-            Self::Containers => Self::Container,
-            _ => Self::Elsewhere,
-        }
-    }
-}
-
-struct Walk<'a> {
-    hasher: &'a mut TemplateHasher,
-    place: Place,
-}
-
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        // The annotations' braces are left out, so that none and only ours are the same.
-        let braces = self.place != Place::Annotations;
-        if braces {
-            self.hasher.token(b"{");
-        }
-        while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-            if self.place == Place::Annotations && [annotation::CONFIG, LAST_RELOADED_FROM].contains(&&*key) {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let place = self.place.below(&key);
-            if place == Place::Env {
-                self.hasher.env(&key, map.next_value()?).map_err(A::Error::custom)?;
-                continue;
-            }
-            if place != Place::Annotations {
-                self.hasher.token(key.as_bytes());
-            }
-            map.next_value_seed(Walk {
-                hasher: self.hasher,
-                place,
-            })?;
-        }
-        if braces {
-            self.hasher.token(b"}");
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        self.hasher.token(b"[");
-        while seq
-            .next_element_seed(Walk {
-                hasher: self.hasher,
-                place: self.place.element(),
-            })?
-            .is_some()
-        {}
-        self.hasher.token(b"]");
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.hasher.token(b"\"");
-        self.hasher.token(text.as_bytes());
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.hasher.token(if value { b"true" } else { b"false" });
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.hasher.token(value.to_string().as_bytes());
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.hasher.token(value.to_string().as_bytes());
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.hasher.token(value.to_string().as_bytes());
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.hasher.token(b"null");
-        Ok(())
-    }
-}
-
-impl TemplateHasher {
-    /// Takes a container's `env` less Reloader's variables; one that holds nothing else is as if it were not there.
-    fn env(&mut self, field: &str, env: &RawValue) -> Result<(), serde_json::Error> {
-        let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(env.get()) else {
-            return Ok(()); // null; the API server accepts nothing else
-        };
-        let marks = |entry: &&RawValue| {
-            let variable: Result<Variable<'_>, _> = serde_json::from_str(entry.get());
-            variable.is_ok_and(|variable| is_marker(&variable.name, variable.marker))
-        };
-        let mut others = entries.into_iter().filter(|entry| !marks(entry)).peekable();
-        if others.peek().is_none() {
-            return Ok(());
-        }
-        self.token(field.as_bytes());
-        self.token(b"[");
-        for entry in others {
-            let walk = Walk {
-                hasher: self,
-                place: Place::Elsewhere,
-            };
-            walk.deserialize(&mut serde_json::Deserializer::from_str(entry.get()))?;
-        }
-        self.token(b"]");
-        Ok(())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn of_the_variables_only_those_that_can_matter_are_kept() {
-        let hash = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
-        let text = format!(
-            r#"{{"spec":{{"containers":[{{"name":"a","env":null}},{{"name":"b","env":[
-                {{"name":"PLAIN","value":"x"}},{{"name":"NONE"}},{{"name":"HASH","value":"{hash}"}},
-                {{"name":"K\u0045Y","valueFrom":{{"configMapKeyRef":{{"name":"web","key":"a"}}}}}}]}}]}}}}"#
-        );
-        let template: PodTemplate = serde_json::from_str(&text).unwrap();
-        let names = |place: usize| -> Vec<&str> {
-            let variables = &template.spec.containers[place].env;
-            variables.iter().map(|variable| &*variable.name).collect()
-        };
-        assert_eq!((names(0), names(1)), (vec![], vec!["HASH", "KEY"]));
-    }
-
-    #[test]
-    fn the_marks_of_reloader_do_not_count() {
-        let hash_of = |env: &str, annotations: &str| {
-            let text = format!(
-                r#"{{"metadata":{{{annotations}}},"spec":{{"containers":[{{"name":"a"{env},"image":"b"}}],"initContainers":[{{"name":"i"}}]}}}}"#
-            );
-            hash(&text).unwrap()
-        };
-        let mark = r#"{"name":"STAKATER_WEB_CONFIGMAP","value":"dc30e0faa89a70dec1033016a2309bbeb9efcbd0"}"#;
-        let bare = hash_of("", "");
-        assert_eq!(bare, hash_of(&format!(r#","env":[{mark}]"#), ""));
-        assert_eq!(
-            bare,
-            hash_of("", r#""annotations":{"reloader.stakater.com/last-reloaded-from":"x"}"#)
-        );
-        let own = r#"{"name":"OWN","value":"1"}"#;
-        let with_own = hash_of(&format!(r#","env":[{own}]"#), "");
-        assert_ne!(bare, with_own);
-        assert_eq!(with_own, hash_of(&format!(r#","env":[{mark},{own},{mark}]"#), ""));
-        for other in [
-            r#"{"name":"STAKATER_WEB_CONFIGMAP","value":"by hand"}"#,
-            r#"{"name":"X","value":"dc30e0faa89a70dec1033016a2309bbeb9efcbd0"}"#,
-        ] {
-            assert_ne!(with_own, hash_of(&format!(r#","env":[{own},{other}]"#), ""), "{other}");
-        }
-    }
-
-    #[test]
-    fn a_variable_keeps_no_value_but_a_hash() {
-        let read = |value: &str| {
-            let text = format!(r#"{{"value":{value},"name":"A"}}"#);
-            let variable: Variable<'_> = serde_json::from_str(&text).unwrap();
-            variable.marker
-        };
-        assert!(read(r#""dc30e0faa89a70dec1033016a2309bbeb9efcbd0""#).is_some());
-        for other in [
-            r#""secret""#,
-            "null",
-            "1",
-            "-1",
-            "1.5",
-            "true",
-            "[1,[2]]",
-            r#"{"a":{}}"#,
-            "\"\"",
-        ] {
-            assert!(read(other).is_none(), "{other}");
-        }
-    }
-
-    #[test]
-    fn the_digest_that_afresh_writes_does_not_count() {
-        let without = hash(r#"{"metadata":{"labels":{"a":"b"}},"spec":{}}"#).unwrap();
-        let ours =
-            hash(r#"{"metadata":{"labels":{"a":"b"},"annotations":{"afresh.dev/config":"x"}},"spec":{}}"#).unwrap();
-        let other = hash(r#"{"metadata":{"labels":{"a":"b"},"annotations":{"other":"x"}},"spec":{}}"#).unwrap();
-        assert_eq!(without, ours);
-        assert_ne!(without, other);
-    }
-
-    #[test]
-    fn the_same_key_elsewhere_counts() {
-        let one = hash(r#"{"spec":{"annotations":{"afresh.dev/config":"x"}}}"#).unwrap();
-        let two = hash(r#"{"spec":{"annotations":{"afresh.dev/config":"y"}}}"#).unwrap();
-        assert_ne!(one, two);
-    }
-
-    #[test]
-    fn anything_else_that_changes_counts() {
-        let texts = [
-            r#"{"spec":{"containers":[{"image":"a"}]}}"#,
-            r#"{"spec":{"containers":[{"image":"b"}]}}"#,
-            r#"{"spec":{"containers":[{"image":"a"},{}]}}"#,
-            r#"{"spec":{"x":1}}"#,
-            r#"{"spec":{"x":-1}}"#,
-            r#"{"spec":{"x":1.5}}"#,
-            r#"{"spec":{"x":"1"}}"#,
-            r#"{"spec":{"x":true}}"#,
-            r#"{"spec":{"x":null}}"#,
-            r#"{"spec":{"x":[]}}"#,
-        ];
-        let hashes: Vec<_> = texts.iter().map(|text| hash(text).unwrap()).collect();
-        for (n, one) in hashes.iter().enumerate() {
-            assert!(!hashes[..n].contains(one), "{}", texts[n]);
-        }
-    }
-
-    #[test]
-    fn the_golden_value_never_changes() {
-        assert_eq!(
-            hash(r#"{"metadata":{"labels":{"a":"b"}},"spec":{}}"#)
-                .unwrap()
-                .to_string(),
-            "016fe87c39f7c595"
-        );
-    }
-
-    #[test]
-    fn null_reads_as_nothing() {
-        let template: PodTemplate = serde_json::from_str(
-            r#"{"metadata":{"annotations":null},"spec":{"containers":[{"name":"a","env":null}],"volumes":null}}"#,
-        )
-        .unwrap();
-        assert_eq!(template.spec.containers.len(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_panics(text in "\\PC*") {
-            let _ = hash(&text);
-        }
-    }
-}
+mod tests;

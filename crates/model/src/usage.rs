@@ -198,7 +198,7 @@ fn add(usage: &mut Use, reference: &Reference, policy: &Policy) {
         (Freshness::Frozen, _) => usage.frozen = usage.frozen.union(&keys),
         // It read the volume once; the containers that stay decide what a change takes.
         (Freshness::Live, User::Init(_) | User::Pod) => {}
-        (Freshness::Live, User::Container(name)) if policy.hot.covers(name) => usage.hot = usage.hot.union(&keys),
+        (Freshness::Live, User::Container(_)) if reference.is_hot(&policy.hot) => usage.hot = usage.hot.union(&keys),
         (Freshness::Live, User::Container(_)) => usage.cold = usage.cold.union(&keys),
     }
     if !reference.optional {

@@ -87,7 +87,7 @@ fn policy(facts: &Facts, reading: &Reading) -> PolicyView {
         &facts.observed.template.metadata.annotations,
     );
     // A container that is not there is a problem, and the value still counts.
-    let hot_understood = policy.hot != Hot::None || !bad(HOT);
+    let hot_understood = policy.hot != Hot::Unsaid || !bad(HOT);
     PolicyView {
         reload: Setting {
             value: policy.reload.unwrap_or(facts.default_reload()).word(),
@@ -99,7 +99,8 @@ fn policy(facts: &Facts, reading: &Reading) -> PolicyView {
         },
         hot: Setting {
             value: match &policy.hot {
-                Hot::None => "false".to_owned(),
+                Hot::Unsaid if reading.references.iter().any(|own| own.reread_by.is_some()) => "agent".to_owned(),
+                Hot::Unsaid | Hot::None => "false".to_owned(),
                 Hot::All => "true".to_owned(),
                 Hot::Containers(names) => join(names),
             },

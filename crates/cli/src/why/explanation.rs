@@ -116,7 +116,7 @@ pub(crate) struct Setting<T> {
 pub(crate) struct PolicyView {
     /// `afresh.dev/reload`.
     pub(crate) reload: Setting<&'static str>,
-    /// `afresh.dev/hot`: `true`, `false` or container names.
+    /// `afresh.dev/hot`: `true`, `false` or container names; `agent` where nobody says it and one is in the pod.
     pub(crate) hot: Setting<String>,
     /// `afresh.dev/settle`; nothing where the controller's counts.
     pub(crate) settle: Setting<Option<String>>,
@@ -292,6 +292,9 @@ pub(crate) struct ReferenceView {
     pub(crate) freshness: Freshness,
     /// Whether the container rereads its files.
     pub(crate) hot: bool,
+    /// The container of the Afresh agent because of which it does, where nobody has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reread_by: Option<String>,
     /// Why it is live or frozen.
     pub(crate) why: &'static str,
     /// What a change of these keys takes; nothing where the workload or the object is left alone.

@@ -8,7 +8,7 @@ use afresh_model::content::Content;
 use afresh_model::digest::{Digest, KeyHash};
 use afresh_model::name::{ConfigKind, ConfigRef};
 use afresh_model::object::Lack;
-use afresh_model::policy::Policy;
+use afresh_model::policy::{Hot, Policy};
 use afresh_model::reference::{Freshness, Keys, Reference, User, Via};
 use afresh_model::selection::Selection;
 use afresh_model::usage::{Classes, Mode, Use, uses};
@@ -224,10 +224,9 @@ impl Viewer<'_> {
 
     fn reference(&self, reference: &Reference, state: ObjectState) -> ReferenceView {
         let immutable = self.is_immutable();
-        let hot = match &reference.user {
-            User::Container(name) => reference.freshness == Freshness::Live && self.policy().hot.covers(name),
-            User::Init(_) | User::Pod => false,
-        };
+        let said = &self.policy().hot;
+        let hot = !immutable && reference.is_hot(said);
+        let by_agent = hot && *said == Hot::Unsaid;
         let aside = matches!(
             state,
             ObjectState::Excluded
@@ -246,7 +245,12 @@ impl Viewer<'_> {
             } else {
                 reference.freshness
             },
-            hot: hot && !immutable,
+            hot,
+            reread_by: reference
+                .reread_by
+                .as_deref()
+                .filter(|_| by_agent)
+                .map(ToOwned::to_owned),
             why: why(reference, immutable),
             takes: self
                 .workload

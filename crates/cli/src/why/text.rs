@@ -77,11 +77,17 @@ impl Page {
         };
         self.setting("reload", policy.reload.value, policy.reload.from, "the default");
         let hot = match &*policy.hot.value {
+            "agent" => "an afresh agent in the pod rereads what it watches".to_owned(),
             "true" => "every container rereads its files by itself".to_owned(),
             "false" => "no container rereads its files by itself".to_owned(),
             names => format!("these containers reread their files by themselves: {names}"),
         };
-        self.setting("hot", &hot, policy.hot.from, "the default");
+        let default = if policy.hot.value == "agent" {
+            "by its command line; afresh.dev/hot would count instead"
+        } else {
+            "the default"
+        };
+        self.setting("hot", &hot, policy.hot.from, default);
         if let Some(settle) = &policy.settle.value {
             self.setting("settle", settle, policy.settle.from, "");
         }
@@ -182,7 +188,11 @@ impl Page {
             (Freshness::Live, false) => "live",
             (Freshness::Live, true) => "live and hot",
         };
-        self.line(&format!("      {fresh}: {}{takes}", reference.why));
+        let agent = match &reference.reread_by {
+            Some(container) => format!(", and an afresh agent in container {container} rereads them"),
+            None => String::new(),
+        };
+        self.line(&format!("      {fresh}: {}{agent}{takes}", reference.why));
     }
 
     fn content(&mut self, content: &ContentView) {

@@ -127,3 +127,87 @@ fn a_volume_of_the_secrets_store_driver_uses_its_class_whole() {
     }
     assert!(of("other.csi.example", mount).is_empty());
 }
+
+/// Two ConfigMaps, `web` mounted by `app` and `side`, `other` by `app` alone; the containers' own words are given.
+fn with_agents(app: &Value, side: &Value, more: &Value) -> Value {
+    let mount = |name: &str| json!({"name": name, "mountPath": format!("/{name}")});
+    let mut app = app.clone();
+    app["name"] = json!("app");
+    app["volumeMounts"] = json!([mount("web"), mount("other"), {"name": "web", "mountPath": "/one", "subPath": "one"}]);
+    let mut side = side.clone();
+    side["name"] = json!("side");
+    side["volumeMounts"] = json!([mount("web")]);
+    let mut spec = json!({"containers": [app], "volumes": [
+        {"name": "web", "configMap": {"name": "web"}}, {"name": "other", "configMap": {"name": "other"}}]});
+    spec[more["as"].as_str().unwrap()] = if more["as"] == "initContainers" {
+        side["restartPolicy"] = more["restartPolicy"].clone();
+        json!([side])
+    } else {
+        json!([spec["containers"][0], side])
+    };
+    spec
+}
+
+/// Who is hot by whom, where nothing is said.
+fn hot(spec: &Value) -> Vec<String> {
+    let found = references(&serde_json::from_value(spec.clone()).unwrap());
+    let hot = found.iter().filter(|reference| reference.is_hot(&Hot::Unsaid));
+    hot.map(|reference| {
+        let by = reference.reread_by.as_deref().unwrap();
+        format!("{} of {} by {by}", reference.object, reference.user)
+    })
+    .collect()
+}
+
+#[rstest]
+#[case::beside_it(json!({}), json!({"command": ["afresh", "agent", "--watch=/web"]}), json!({"as": "containers"}),
+    &["configmap/web of container app by side", "configmap/web of container side by side"])]
+#[case::as_a_native_sidecar(json!({}), json!({"command": ["afresh", "agent", "--watch=/web/"]}),
+    json!({"as": "initContainers", "restartPolicy": "Always"}),
+    &["configmap/web of container app by side", "configmap/web of container side by side"])]
+#[case::in_an_init_container_that_ends(json!({}), json!({"command": ["afresh", "agent", "--watch=/web"]}),
+    json!({"as": "initContainers"}), &[])]
+#[case::as_the_parent_for_its_own_container(json!({"command": ["afresh", "run", "--watch=/web", "--", "x"]}), json!({}),
+    json!({"as": "containers"}), &["configmap/web of container app by app"])]
+#[case::for_all_that_it_watches(json!({"command": ["afresh", "run", "--env-from=/other", "--watch=/web", "--", "x"]}), json!({}),
+    json!({"as": "containers"}), &["configmap/web of container app by app", "configmap/other of container app by app"])]
+#[case::watching_one_file_of_many(json!({"command": ["afresh", "run", "--env-file=/web/a.env", "--", "x"]}), json!({}),
+    json!({"as": "containers"}), &[])]
+#[case::watching_what_it_does_not_mount(json!({}), json!({"command": ["afresh", "agent", "--watch=/other"]}),
+    json!({"as": "containers"}), &[])]
+#[case::by_a_shell(json!({}), json!({"command": ["sh", "-c", "exec afresh agent --watch=/web"]}), json!({"as": "containers"}), &[])]
+fn an_afresh_agent_makes_hot_what_it_watches(
+    #[case] app: Value,
+    #[case] side: Value,
+    #[case] more: Value,
+    #[case] expected: &[&str],
+) {
+    assert_eq!(hot(&with_agents(&app, &side, &more)), expected);
+}
+
+#[test]
+fn a_watched_file_is_enough_where_its_volume_holds_no_other() {
+    let spec = |items: Value| {
+        json!({"containers": [{"name": "app", "command": ["afresh", "run", "--env-file=/web/a.env", "--", "x"],
+            "volumeMounts": [{"name": "web", "mountPath": "/web/"}]}],
+            "volumes": [{"name": "web", "configMap": {"name": "web", "items": items}}]})
+    };
+    let one = json!([{"key": "a", "path": "a.env"}]);
+    assert_eq!(hot(&spec(one)), ["configmap/web of container app by app"]);
+    let two = json!([{"key": "a", "path": "a.env"}, {"key": "b", "path": "b.env"}]);
+    assert!(hot(&spec(two)).is_empty());
+}
+
+#[test]
+fn what_is_said_of_containers_counts_instead_of_an_agent() {
+    let spec = with_agents(
+        &json!({}),
+        &json!({"command": ["afresh", "agent", "--watch=/web"]}),
+        &json!({"as": "containers"}),
+    );
+    let found = references(&serde_json::from_value(spec).unwrap());
+    let hot = |said: &Hot| found.iter().filter(|reference| reference.is_hot(said)).count();
+    assert_eq!((hot(&Hot::Unsaid), hot(&Hot::None)), (2, 0));
+    assert_eq!(hot(&Hot::All), 3, "each whole mount, and no subPath");
+    assert_eq!(hot(&Hot::Containers(vec!["side".parse().unwrap()])), 1);
+}

@@ -466,3 +466,34 @@ fn colours_are_in_the_text_and_only_there() {
     assert!(text(&told).contains('\u{1b}'));
     assert!(!serde_json::to_string(&told).unwrap().contains("\\u001b"));
 }
+
+#[test]
+fn an_agent_in_the_pod_makes_a_touch_enough_for_what_it_watches() {
+    let mount = json!([{"name": "web", "mountPath": "/etc/web"}]);
+    let spec = json!({
+        "containers": [
+            {"name": "app", "volumeMounts": mount, "envFrom": [{"secretRef": {"name": "db"}}]},
+            {"name": "reloader", "command": ["/afresh-agent", "agent"], "args": ["--watch=/etc/web"], "volumeMounts": mount},
+        ],
+        "volumes": [{"name": "web", "configMap": {"name": "web"}}],
+    });
+    let scene = |page: &str, password: &str| {
+        let before = [
+            map("web", &json!({"page": "1"})),
+            secret("db", &json!({"password": "b25l"})),
+        ];
+        let now = [
+            new_map("web", &json!({"page": page})),
+            new_secret("db", &json!({"password": password})),
+        ];
+        Scene::new(spec.clone()).before(&before).now(&now)
+    };
+    shows("agent_in_the_pod", &scene("2", "b25l"), Verdict::Touch);
+    assert_eq!(
+        scene("2", "dHdv").explain().verdict,
+        Verdict::Roll,
+        "what is frozen takes new pods"
+    );
+    let off = scene("2", "b25l").with("afresh.dev/hot", "false").explain();
+    assert_eq!(off.verdict, Verdict::Roll, "who says false means it");
+}
