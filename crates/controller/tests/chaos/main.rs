@@ -7,6 +7,7 @@
 
 mod draw;
 mod manifest;
+mod marks;
 mod model;
 mod replica;
 mod schedule;

@@ -40,7 +40,14 @@ pub(crate) fn workload(workload: &Workload, edition: u64) -> Value {
         Mode::Touch => "touch",
         Mode::Evict => "evict",
     };
-    let mut annotations = json!({"afresh.dev/reload": mode});
+    let mut annotations = if workload.reloader && workload.mode == Mode::Auto {
+        json!({"reloader.stakater.com/auto": "true"})
+    } else {
+        json!({"afresh.dev/reload": mode})
+    };
+    if let Some(period) = workload.pause {
+        annotations["deployment.reloader.stakater.com/pause-period"] = json!(format!("{}s", period.as_secs()));
+    }
     if workload.hot {
         annotations["afresh.dev/hot"] = json!("app");
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// Keys of an object's `data`; a name in capitals stands for `binaryData`.
 pub(crate) type Data = BTreeMap<String, String>;
@@ -125,6 +126,10 @@ pub(crate) struct Workload {
     pub(crate) name: String,
     pub(crate) mode: Mode,
     pub(crate) hot: bool,
+    /// It asks in Reloader's words.
+    pub(crate) reloader: bool,
+    /// Its `pause-period`.
+    pub(crate) pause: Option<Duration>,
     pub(crate) replicas: u64,
     pub(crate) uses: Vec<Use>,
 }
@@ -142,6 +147,11 @@ impl Workload {
     /// Whether its pods have to see the current content of this use in the end.
     pub(crate) fn is_kept_current(&self, usage: &Use) -> bool {
         self.rolls_for(usage) || usage.is_live()
+    }
+
+    /// Whether Afresh changes its template, and so leaves Reloader's marks there.
+    pub(crate) fn is_rolled(&self) -> bool {
+        self.kind != Kind::Pod && matches!(self.mode, Mode::Auto | Mode::Roll)
     }
 
     /// Everything that only new pods would see; `None` while one could not start.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use afresh_controller::config::LeaderConfig;
+use afresh_controller::config::{LeaderConfig, Reloader};
 use afresh_controller::{Config, run};
 use afresh_engine::lease::Terms;
 use afresh_sandbox::{Sandbox, crash_at};
@@ -82,6 +82,10 @@ async fn controller(sandbox: &Sandbox, options: &Options, number: usize) -> Resu
     let wall = sandbox.now().as_second() + options.skew;
     let within = u64::try_from(sandbox.now().subsec_millisecond()).unwrap();
     config.wall = Some(Duration::from_secs(u64::try_from(wall).unwrap()) + Duration::from_millis(within));
+    config.reloader = options.compat.map(|compat| Reloader {
+        strategy: compat.strategy,
+        ..Reloader::default()
+    });
     config.identity = format!("replica-{number}");
     config.settle = options.settle;
     config.max_rolling = options.max_rolling;

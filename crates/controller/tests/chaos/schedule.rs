@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use afresh_model::reloader::marks::Strategy;
 use afresh_sandbox::Rates;
 
 use crate::draw::Draw;
@@ -24,8 +25,17 @@ pub(crate) struct Schedule {
     pub(crate) rounds: Vec<Round>,
 }
 
+/// The controllers are `afresh reloader`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Compat {
+    pub(crate) strategy: Strategy,
+    /// The workloads bear marks of Reloader, which has kept them current up to now.
+    pub(crate) swapped: bool,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
+    pub(crate) compat: Option<Compat>,
     pub(crate) election: bool,
     pub(crate) settle: Duration,
     pub(crate) max_rolling: usize,
@@ -77,10 +87,11 @@ impl Schedule {
         let mut draw = Draw::seeded(seed);
         let objects = objects(&mut draw);
         let contents = objects.iter().map(|&object| (object, data(&mut draw))).collect();
+        let compat = compat(&mut draw);
         let workloads: Vec<Workload> = (0..draw.between(1, 4))
-            .map(|number| workload(&mut draw, number, &objects))
+            .map(|number| workload(&mut draw, number, &objects, compat.is_some()))
             .collect();
-        let options = options(&mut draw, &workloads);
+        let options = options(&mut draw, &workloads, compat);
         let rounds = (0..draw.between(1, 2))
             .map(|_| round(&mut draw, &objects, &workloads, &options))
             .collect();
@@ -146,7 +157,14 @@ fn data(draw: &mut Draw) -> Data {
     data
 }
 
-fn workload(draw: &mut Draw, number: u64, objects: &[Object]) -> Workload {
+fn compat(draw: &mut Draw) -> Option<Compat> {
+    draw.percent(50).then(|| Compat {
+        strategy: draw.pick(&[Strategy::EnvVars, Strategy::Annotations]),
+        swapped: draw.percent(30),
+    })
+}
+
+fn workload(draw: &mut Draw, number: u64, objects: &[Object], compat: bool) -> Workload {
     let kinds = [
         Kind::Deployment,
         Kind::Deployment,
@@ -155,8 +173,11 @@ fn workload(draw: &mut Draw, number: u64, objects: &[Object]) -> Workload {
         Kind::Pod,
     ];
     let kind = draw.pick(&kinds);
+    let pauses = compat && kind == Kind::Deployment && draw.percent(50);
     Workload {
         kind,
+        reloader: compat && kind != Kind::Pod && draw.percent(70), // which Reloader does not know
+        pause: pauses.then(|| Duration::from_secs(draw.pick(&[3, 10, 60]))),
         name: format!("w{number}"),
         mode: draw.pick(&[Mode::Auto, Mode::Auto, Mode::Auto, Mode::Roll, Mode::Touch, Mode::Evict]),
         hot: draw.percent(50),
@@ -178,13 +199,14 @@ fn usage(draw: &mut Draw, objects: &[Object]) -> Use {
     }
 }
 
-fn options(draw: &mut Draw, workloads: &[Workload]) -> Options {
+fn options(draw: &mut Draw, workloads: &[Workload], compat: Option<Compat>) -> Options {
     // A node that lags starts new pods on old content, which nobody can see. Files it refreshes late are our task.
     let only_files = workloads
         .iter()
         .all(|workload| !workload.uses.iter().any(|usage| workload.rolls_for(usage)));
     let lags = if only_files { &[20, 1_500, 40_000][..] } else { &[20] };
     Options {
+        compat,
         election: draw.percent(15),
         settle: draw.pick(&[Duration::from_millis(200), Duration::from_millis(200), Duration::ZERO]),
         max_rolling: draw.pick(&[0, 0, 0, 1]),

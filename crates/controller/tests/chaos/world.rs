@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::manifest::{self, NAMESPACE};
+use crate::marks::{self, History};
 use crate::model::{Contents, Data, Expected, Kind, Mode, ObjectKind, Use, Workload, is_binary};
 use crate::replica::Replica;
-use crate::schedule::{Round, Schedule, Step};
+use crate::schedule::{Compat, Round, Schedule, Step};
 
 /// Longer than the last touch of the schedule, a lease's term, and what is left of a back-off after a minute of faults.
 const QUIET: Duration = Duration::from_secs(150);
@@ -20,6 +21,8 @@ pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
     replicas: Vec<Replica>,
     contents: Contents,
+    history: History,
+    compat: Option<Compat>,
     members: Vec<Member>,
 }
 
@@ -34,6 +37,8 @@ struct Member {
     disturbed: bool,
     /// It was made anew in this round.
     recreated: bool,
+    /// Its owner rolled it out since Afresh last did: pods came to be current without a mark.
+    unmarked: bool,
     views: Vec<Option<Vec<Data>>>,
     /// What its refreshed files held, in order, and whether a change of them was ever undone. A controller that dies
     /// between a touch and the undoing leaves that to the kubelet's own timer, which stands still here.
@@ -73,6 +78,7 @@ impl World {
             evictions_before: 0,
             disturbed: false,
             recreated: false,
+            unmarked: false,
             views: Vec::new(),
             live: Vec::new(),
             undone: false,
@@ -81,6 +87,8 @@ impl World {
             sandbox,
             replicas: Vec::new(),
             contents: schedule.contents.clone(),
+            history: History::default(),
+            compat: schedule.options.compat,
             members: schedule.workloads.iter().map(member).collect(),
         };
         world.sandbox.faults().seeded(schedule.seed, schedule.start);
@@ -88,11 +96,12 @@ impl World {
             world.start_controllers(schedule);
             sleep(Duration::from_secs(3)).await;
         }
-        for member in &world.members {
-            world
-                .sandbox
-                .create(manifest::workload(&member.workload, member.edition))
-                .unwrap();
+        for Member { workload, edition, .. } in &world.members {
+            let mut object = manifest::workload(workload, *edition);
+            if let Some(compat) = world.compat.filter(|compat| compat.swapped) {
+                marks::leave(&mut object, workload, &world.contents, compat.strategy);
+            }
+            world.sandbox.create(object).unwrap();
         }
         if !schedule.installed_first {
             sleep(Duration::from_secs(3)).await;
@@ -150,6 +159,7 @@ impl World {
     }
 
     fn take_views(&mut self) {
+        self.history.note(&self.contents);
         for member in &mut self.members {
             member.views.push(member.workload.frozen_view(&self.contents));
             let live = member.workload.uses.iter().filter(|usage| usage.is_live());
@@ -241,12 +251,14 @@ impl World {
 
     async fn edit_template(&mut self, number: usize) {
         let member = &mut self.members[number];
-        if member.workload.kind == Kind::Pod {
+        // While it is paused, what its owner and Afresh do is one revision: nobody could count them apart.
+        if member.workload.kind == Kind::Pod || member.workload.pause.is_some() {
             return;
         }
         member.edition += 1;
         member.own_revisions += 1;
         member.disturbed = true;
+        member.unmarked = true;
         let member = &self.members[number];
         let edition = json!({"edition": member.edition.to_string()});
         let body = json!({"spec": {"template": {"metadata": {"annotations": edition}}}});
@@ -261,6 +273,7 @@ impl World {
         member.rolls_before = 0;
         member.disturbed = true;
         member.recreated = true;
+        member.unmarked = true;
         let (resource, name) = (resource(member), member.workload.name.clone());
         self.sandbox.delete(resource, NAMESPACE, &name).unwrap();
         sleep(gap).await;
@@ -300,8 +313,9 @@ impl World {
         revision.unwrap_or(0_u64).saturating_sub(member.own_revisions)
     }
 
-    fn check_rolls(&self) -> Result<(), String> {
-        for member in &self.members {
+    fn check_rolls(&mut self) -> Result<(), String> {
+        for number in 0..self.members.len() {
+            let member = &self.members[number];
             let mut expected = Expected::of(&member.views);
             if member.disturbed {
                 expected.least = 0; // its owner's rollout may have brought the content
@@ -320,8 +334,26 @@ impl World {
                     "{name} was rolled {rolls} times in this round, expected {expected}"
                 ));
             }
+            self.check_marks(number, rolls)?;
         }
         Ok(())
+    }
+
+    /// In the end every mark is one that Reloader could have left now.
+    fn check_marks(&mut self, number: usize, rolls: u64) -> Result<(), String> {
+        let member = &mut self.members[number];
+        let Some(compat) = self.compat.filter(|_| member.workload.is_rolled()) else {
+            return Ok(());
+        };
+        member.unmarked &= member.disturbed || rolls == 0;
+        if member.unmarked {
+            return Ok(());
+        }
+        let member = &self.members[number];
+        let object = self.sandbox.get(resource(member), NAMESPACE, &member.workload.name);
+        let template = object.unwrap_or_default()["spec"]["template"].take();
+        let now = (&self.contents, &self.history);
+        marks::check(&template, &member.workload, compat.strategy, now, rolls > 0)
     }
 
     /// Pods that are evicted are made by the old template, and none is evicted for nothing.
@@ -366,6 +398,12 @@ impl World {
             Kind::Deployment | Kind::StatefulSet => workload.replicas,
             Kind::DaemonSet | Kind::Pod => 1,
         };
+        if let Some(object) = self.sandbox.get(resource(member), NAMESPACE, &workload.name) {
+            let since = &object["metadata"]["annotations"]["deployment.reloader.stakater.com/paused-at"];
+            if object["spec"]["paused"] == true || !since.is_null() {
+                return Err(format!("{} is paused still, since {since}", workload.name));
+            }
+        }
         if pods.len() as u64 != wanted {
             return Err(format!("{} has {} pods, wanted {wanted}", workload.name, pods.len()));
         }
