@@ -9,6 +9,7 @@ mod world;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use afresh_controller::config::Reloader;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -86,7 +87,7 @@ fn secret(value: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_content_of_a_secret_is_seen_nowhere() {
+async fn reloader_defect_e2_the_content_of_a_secret_is_seen_nowhere() {
     let captured = Captured::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
@@ -94,8 +95,24 @@ async fn the_content_of_a_secret_is_seen_nowhere() {
         .with_ansi(false)
         .finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
+    for reloader in [
+        None,
+        Some(Reloader {
+            on_delete: true,
+            ..Reloader::default()
+        }),
+    ] {
+        everywhere(&captured, reloader).await;
+    }
+}
+
+async fn everywhere(captured: &Captured, reloader: Option<Reloader>) {
     let address = free_address();
-    let mut world = World::with(|config| config.metrics_addr = Some(address)).await;
+    let mut world = World::with(|config| {
+        config.metrics_addr = Some(address);
+        config.reloader = reloader;
+    })
+    .await;
     world.sandbox.apply(secret(CANARIES[0])).unwrap();
     world.configmap("web", json!({"a": "1"}));
     let mut spec = env_from("web");
@@ -114,6 +131,11 @@ async fn the_content_of_a_secret_is_seen_nowhere() {
         world.settle().await;
     }
     assert_eq!(world.env("rolls", "PASSWORD"), [CANARIES[2]; 2]);
+    // And learned of by a list: in Reloader whole objects came into the log so.
+    world.kill();
+    world.delete("secrets", "db");
+    world.restart();
+    world.settle().await;
 
     let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     assert!(

@@ -91,7 +91,7 @@ fn what_the_chart_passes_is_understood() {
 }
 
 #[test]
-fn namespaces_win_over_the_variable_and_switch_off_what_is_for_all() {
+fn reloader_defect_b14_namespaces_are_named_once_win_over_the_variable_and_switch_off_what_is_for_all() {
     let one = [("KUBERNETES_NAMESPACE", "here")];
     assert_eq!(names(&configured(&[], &one).unwrap().namespaces), ["here"]);
     let flags = [
@@ -154,7 +154,7 @@ fn what_is_wrong_is_said_at_the_start(#[case] flags: &[&str], #[case] message: &
 }
 
 #[test]
-fn a_webhook_that_is_wrong_is_not_shown() {
+fn reloader_defect_e3_a_webhook_that_is_wrong_is_not_shown() {
     let error = configured(&["--webhook-url=hooks/secret-token"], &[]).unwrap_err();
     assert!(
         error.contains("--webhook-url: ") && !error.contains("secret-token"),

@@ -76,7 +76,7 @@ async fn a_wrong_annotation_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_alive_at_once_and_ready_when_every_watch_has_listed() {
+async fn reloader_defect_e5_it_is_alive_at_once_and_ready_when_every_watch_has_listed() {
     let address = free_address();
     let mut world = World::empty(&Options::default(), |config| config.metrics_addr = Some(address));
     let secrets = Filter::verb(Verb::Watch).resource("secrets");

@@ -118,7 +118,7 @@ async fn a_reload_and_a_failure_are_events_in_reloaders_words() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reloaders_metrics_stand_beside_ours_and_count_each_thing_once() {
+async fn reloader_defect_e8_metrics_stand_beside_ours_and_count_each_thing_once() {
     let address = free_address();
     let mut world = World::empty(&Options::default(), |config| {
         config.metrics_addr = Some(address);
@@ -209,7 +209,7 @@ async fn each_reload_is_alerted_once() {
 
 /// Defect D3 of Reloader: an alert is sent by the worker, without a limit in time.
 #[tokio::test(start_paused = true)]
-async fn an_alert_receiver_that_hangs_delays_no_reload_d3() {
+async fn reloader_defect_d3_an_alert_receiver_that_hangs_delays_no_reload() {
     let receiver = Receiver::start(None).await;
     let world = world(|reloader| reloader.alerts = alerts(&receiver, Sink::Raw)).await;
     web(&world).await;

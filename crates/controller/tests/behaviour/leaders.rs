@@ -88,7 +88,7 @@ async fn a_leader_killed_in_the_middle_of_its_patch_leaves_nothing_to_do_twice()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_asked_to_stop_gives_up_the_lease_at_once() {
+async fn reloader_defect_e6_a_leader_asked_to_stop_gives_up_the_lease_at_once() {
     let world = world();
     let (one, _two) = two(&world).await;
     one.stop().await;
@@ -103,7 +103,7 @@ async fn a_leader_asked_to_stop_gives_up_the_lease_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_asked_to_stop_finishes_what_it_began() {
+async fn reloader_defect_e6_a_leader_asked_to_stop_finishes_what_it_began() {
     let world = world();
     let one = world.run(named(&world, "one"));
     world.settle().await;

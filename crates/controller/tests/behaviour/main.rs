@@ -6,6 +6,7 @@ mod annotations;
 mod class_marks;
 mod compat;
 mod csi;
+mod defects;
 mod deletions;
 mod dialects;
 mod drop_in;

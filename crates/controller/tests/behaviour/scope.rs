@@ -75,7 +75,7 @@ async fn excluded_namespaces_are_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_is_in_scope_while_its_labels_match() {
+async fn reloader_defect_a9_a_namespace_is_in_scope_while_its_labels_match() {
     let all = ["one", "two"];
     let world = World::with(|config| config.namespace_selector = Some("afresh=yes".to_owned())).await;
     populate(&world, &all);

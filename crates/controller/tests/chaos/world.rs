@@ -46,6 +46,24 @@ struct Member {
     undone: bool,
 }
 
+impl Member {
+    fn new(workload: &Workload) -> Self {
+        Self {
+            workload: workload.clone(),
+            edition: 0,
+            own_revisions: 1,
+            rolls_before: 0,
+            evictions_before: 0,
+            disturbed: false,
+            recreated: false,
+            unmarked: false,
+            views: Vec::new(),
+            live: Vec::new(),
+            undone: false,
+        }
+    }
+}
+
 impl World {
     pub(crate) async fn install(schedule: &Schedule) -> Self {
         let base = "2030-01-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap();
@@ -70,26 +88,13 @@ impl World {
         for (&object, data) in &schedule.contents {
             sandbox.create(manifest::object(object, data)).unwrap();
         }
-        let member = |workload: &Workload| Member {
-            workload: workload.clone(),
-            edition: 0,
-            own_revisions: 1,
-            rolls_before: 0,
-            evictions_before: 0,
-            disturbed: false,
-            recreated: false,
-            unmarked: false,
-            views: Vec::new(),
-            live: Vec::new(),
-            undone: false,
-        };
         let mut world = Self {
             sandbox,
             replicas: Vec::new(),
             contents: schedule.contents.clone(),
             history: History::default(),
             compat: schedule.options.compat,
-            members: schedule.workloads.iter().map(member).collect(),
+            members: schedule.workloads.iter().map(Member::new).collect(),
         };
         world.sandbox.faults().seeded(schedule.seed, schedule.start);
         if schedule.installed_first {

@@ -132,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn a_named_list_alternation_is_grouped_b8() {
+    fn reloader_defect_b8_an_alternation_in_a_named_list_is_grouped() {
         assert!(matches("foo|bar", "foo") && matches("foo|bar", "bar"));
         assert!(!matches("foo|bar", "foo-2") && !matches("foo|bar", "my-bar"));
     }
 
     #[test]
-    fn a_dot_in_a_name_is_a_dot_b8() {
+    fn reloader_defect_b8_a_dot_in_a_name_is_a_dot() {
         assert!(matches("app.config", "app.config"));
         assert!(!matches("app.config", "app-config"));
         // What cannot be a name is an expression, dots and all.

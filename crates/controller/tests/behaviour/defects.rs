@@ -1,0 +1,329 @@
+//! Reloader's defects that have no place elsewhere, by their number in its behaviour catalogue.
+
+use std::time::Duration;
+
+use afresh_controller::Config;
+use afresh_controller::config::Reloader;
+use afresh_model::reloader::marks::Strategy;
+use afresh_sandbox::{Delivery, Filter, Options, Patch, RequestFault, Verb};
+use rstest::rstest;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::csi::{install_driver, mounts, pass_for, says};
+use crate::kinds::{Means, of_all_kinds};
+use crate::world::{PROD, World, annotated, ask, configmap, deployment, env_from, env_key, free_address};
+
+fn reloader(config: &mut Config) {
+    config.reloader = Some(Reloader::default());
+}
+
+fn on_create(config: &mut Config) {
+    config.reloader = Some(Reloader {
+        on_create: true,
+        ..Reloader::default()
+    });
+}
+
+async fn web(choose: impl FnOnce(&mut Config)) -> World {
+    let world = World::with(choose).await;
+    world.configmap("web", json!({"a": "1"}));
+    world.create(deployment("web", env_from("web")));
+    world.settle().await;
+    world
+}
+
+#[rstest]
+#[case(403)]
+#[case(429)]
+#[case(500)]
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_a3_a_list_that_is_refused_is_not_taken_for_nothing(#[case] code: u16) {
+    let mut world = web(reloader).await;
+    let refused = RequestFault::Status {
+        code,
+        retry_after: None,
+    };
+    let refuse = |world: &World| {
+        for verb in [Verb::List, Verb::Watch] {
+            let asks = Filter::verb(verb).resource("deployments");
+            world.sandbox.faults().next_requests(usize::MAX, asks, refused);
+        }
+    };
+    // While it runs: what is known of the workloads stands.
+    refuse(&world);
+    world.sandbox.faults().break_watches();
+    world.settle().await;
+    world.configmap("web", json!({"a": "2"}));
+    world.settle().await;
+    assert_eq!(world.revision("web"), 2);
+    world.sandbox.faults().quiet();
+    world.settle_for(Duration::from_secs(120)).await;
+
+    // When it starts: nothing is done, and nothing is lost.
+    refuse(&world);
+    world.restart();
+    world.settle().await;
+    world.configmap("web", json!({"a": "3"}));
+    world.settle().await;
+    assert_eq!(world.revision("web"), 2);
+    world.sandbox.faults().quiet();
+    world.settle_for(Duration::from_secs(120)).await;
+    assert_eq!(world.revision("web"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_b3_with_namespaces_of_its_own_the_first_list_of_one_is_no_creation_for_another() {
+    let all = ["one", "two", "three"];
+    let mut world = World::empty(&Options::default(), |config| {
+        on_create(config);
+        config.namespaces = all.map(|name| name.parse().unwrap()).into();
+    });
+    let from = json!([{"configMapRef": {"name": "web", "optional": true}}]);
+    let spec = json!({"containers": [{"name": "app", "image": "app", "envFrom": from}]});
+    for namespace in all {
+        for mut object in [configmap("web", json!({"a": "1"})), deployment("web", spec.clone())] {
+            object["metadata"]["namespace"] = json!(namespace);
+            world.create(object);
+        }
+    }
+    world.settle().await;
+    let late = |seconds| Delivery {
+        delay: Duration::from_secs(seconds),
+        ..Delivery::default()
+    };
+    // The first time, and when everything is recorded.
+    for _ in 0..2 {
+        for (namespace, seconds) in [("two", 10), ("three", 20)] {
+            let objects = Filter::any().resource("configmaps").namespace(namespace);
+            world.sandbox.faults().deliver(objects, late(seconds));
+        }
+        world.restart();
+        world.settle_for(Duration::from_secs(60)).await;
+        world.sandbox.faults().quiet();
+        for namespace in all {
+            let web = world.sandbox.get("deployments", namespace, "web").unwrap();
+            assert_eq!(
+                web["metadata"]["annotations"]["deployment.kubernetes.io/revision"], "1",
+                "{namespace}"
+            );
+        }
+    }
+}
+
+fn jobs(world: &World) -> Vec<Value> {
+    world.sandbox.list("jobs", PROD)
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_b5_a_cron_job_has_one_job_for_one_change_and_none_that_it_does_not_want() {
+    let mut world = of_all_kinds(Some(Reloader::default())).await;
+    world.configmap("web", json!({"a": "1"}));
+    let cron_job = |name: &str, field: &str, value: Value| {
+        let mut object = Means::CronJob.object(name, "web");
+        object["spec"][field] = value;
+        object
+    };
+    world.create(cron_job("suspended", "suspend", json!(true)));
+    world.create(cron_job("alone", "concurrencyPolicy", json!("Forbid")));
+    world.create(cron_job("any", "concurrencyPolicy", json!("Allow")));
+    world.settle().await;
+    let active = |jobs: Value| {
+        let body = Patch::Merge(json!({"status": {"active": jobs}}));
+        world.sandbox.patch_status("cronjobs", PROD, "alone", &body).unwrap();
+    };
+    active(json!([{"name": "alone-1"}]));
+    world.configmap("web", json!({"a": "2"}));
+    world.settle_for(Duration::from_secs(300)).await;
+    let of = |world: &World| -> Vec<String> {
+        let owner = |job: &Value| {
+            job["metadata"]["ownerReferences"][0]["name"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        let mut owners: Vec<String> = jobs(world).iter().map(owner).collect();
+        owners.sort();
+        owners
+    };
+    assert_eq!(of(&world), ["any"], "one is suspended, and another one runs already");
+    active(json!([]));
+    for _ in 0..3 {
+        world.settle_for(Duration::from_secs(120)).await;
+        assert_eq!(of(&world), ["alone", "any"], "each once, however often it is looked at");
+        world.restart();
+    }
+    let body = Patch::Merge(json!({"spec": {"suspend": false}}));
+    world.sandbox.patch("cronjobs", PROD, "suspended", &body).unwrap();
+    world.settle_for(Duration::from_secs(120)).await;
+    assert_eq!(of(&world), ["alone", "any"], "its next run is fresh by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_b11_a_key_that_the_workload_does_not_use_rolls_nothing() {
+    let world = World::with(reloader).await;
+    world.configmap("web", json!({"a": "1", "b": "1"}));
+    world.create(deployment("web", env_key("web", "a")));
+    world.settle().await;
+    world.configmap("web", json!({"b": "2"}));
+    world.settle().await;
+    assert_eq!(world.revision("web"), 1);
+    world.configmap("web", json!({"a": "2"}));
+    world.settle().await;
+    assert_eq!(world.revision("web"), 2);
+}
+
+#[rstest]
+#[case(Strategy::EnvVars)]
+#[case(Strategy::Annotations)]
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_b12_two_that_both_act_write_one_and_the_same_template(#[case] strategy: Strategy) {
+    let by = Reloader {
+        strategy,
+        ..Reloader::default()
+    };
+    let world = web(|config| config.reloader = Some(by)).await;
+    let _second = world.run(world.config.clone());
+    world.settle().await;
+    for round in 2..5_u64 {
+        world.configmap("web", json!({"a": round.to_string()}));
+        world.settle_for(Duration::from_secs(120)).await;
+        assert_eq!(world.revision("web"), round);
+    }
+    assert!(world.tries("web") > 4, "both did act");
+}
+
+/// A tool that keeps the template as it is written elsewhere takes out the mark: that is its rollout, not a change.
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_b15_a_mark_that_somebody_takes_out_is_not_put_back() {
+    let world = web(reloader).await;
+    let written = world.get("deployments", "web")["spec"]["template"].clone();
+    world.configmap("web", json!({"a": "2"}));
+    world.settle().await;
+    let mut body = json!({"spec": {"template": written}});
+    body["spec"]["template"]["metadata"]["annotations"] = json!({"afresh.dev/config": null});
+    world.patch("deployments", "web", body);
+    world.settle_for(Duration::from_secs(3_600)).await;
+    let web = world.get("deployments", "web");
+    assert_eq!(web["spec"]["template"]["spec"], written["spec"]);
+    // The template of the beginning is its first revision, found again.
+    assert_eq!(
+        (world.revision("web"), world.env("web", "a")),
+        (3, vec!["2".to_owned(); 2])
+    );
+}
+
+/// In Reloader a map of timers is written by many threads without a lock.
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_c1_many_pauses_at_a_time_all_end_each_on_its_own_time() {
+    let world = World::with(reloader).await;
+    world.configmap("web", json!({"a": "1"}));
+    let names: Vec<String> = (0..20).map(|number| format!("web-{number}")).collect();
+    let period = |number: usize| 20 + 5 * number as u64;
+    for (number, name) in names.iter().enumerate() {
+        let period = format!("{}s", period(number));
+        let paused = [("deployment.reloader.stakater.com/pause-period", period.as_str())];
+        world.create(annotated(deployment(name, env_from("web")), &paused));
+    }
+    world.settle().await;
+    let paused = |name: &String| world.get("deployments", name)["spec"]["paused"] == true;
+    for round in 2..4_u64 {
+        world.configmap("web", json!({"a": round.to_string()}));
+        sleep(Duration::from_secs(10)).await;
+        assert!(names.iter().all(paused));
+        for waited in (11..=120).step_by(5) {
+            for (number, name) in names.iter().enumerate() {
+                let (end, now) = (period(number), waited - 1);
+                assert!(now + 3 > end || paused(name), "{name} after {now} s");
+                assert!(now < end + 3 || !paused(name), "{name} after {now} s");
+            }
+            sleep(Duration::from_secs(5)).await;
+        }
+        world.settle_for(Duration::from_secs(120)).await;
+        assert!(names.iter().all(|name| !paused(name) && world.revision(name) == round));
+    }
+}
+
+fn asked(world: &World) -> Vec<String> {
+    let all = world.sandbox.log().find(&Filter::any());
+    let requests = all
+        .iter()
+        .map(|record| &record.request)
+        .filter(|request| request.verb != Verb::Watch);
+    requests
+        .map(|request| format!("{} {}", request.verb.name(), request.resource))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_d1_a_change_costs_one_patch_and_one_event_and_an_object_that_nobody_uses_nothing() {
+    let world = web(reloader).await;
+    for number in 0..20 {
+        world.create(deployment(
+            &format!("other-{number}"),
+            env_from(&format!("other-{number}")),
+        ));
+    }
+    world.configmap("lock", json!({"leader": "0"}));
+    world.settle().await;
+    let before = asked(&world).len();
+    for n in 0..50 {
+        world.configmap("lock", json!({"leader": n.to_string()}));
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(asked(&world)[before..], [""; 0]);
+    world.configmap("web", json!({"a": "2"}));
+    world.settle().await;
+    assert_eq!(asked(&world)[before..], ["patch deployments", "create events"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloader_defects_d4_d7_fifty_workloads_are_rolled_and_told_without_a_queue_of_minutes() {
+    let world = World::with(reloader).await;
+    world.configmap("web", json!({"a": "1"}));
+    let names: Vec<String> = (0..50).map(|number| format!("web-{number}")).collect();
+    for name in &names {
+        world.create(deployment(name, env_from("web")));
+    }
+    world.settle().await;
+    world.configmap("web", json!({"a": "2"}));
+    sleep(Duration::from_secs(1)).await;
+    assert!(names.iter().all(|name| world.revision(name) == 2));
+    world.settle_for(Duration::from_secs(60)).await;
+    assert!(names.iter().all(|name| world.told("Reloaded", name).len() == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_d5_a_rotation_asks_nothing_about_its_class() {
+    let mut world = World::empty(&Options::default(), |config| {
+        reloader(config);
+        config.csi = true;
+    });
+    install_driver(&world);
+    world.restart();
+    for number in 0..10 {
+        world.create(deployment(&format!("other-{number}"), mounts(&["other"])));
+    }
+    world.create(deployment("web", mounts(&["db"])));
+    pass_for(&world, 30, &[("web", "db", "1")]).await;
+    let before = asked(&world).len();
+    for pod in world.pods("web") {
+        says(&world, &pod, "db", "2");
+    }
+    pass_for(&world, 60, &[("web", "db", "2")]).await;
+    assert_eq!(world.revision("web"), 2);
+    assert_eq!(asked(&world)[before..], ["patch deployments", "create events"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_e1_nobody_is_served_the_insides_of_the_process() {
+    let address = free_address();
+    let _world = web(|config| {
+        reloader(config);
+        config.metrics_addr = Some(address);
+    })
+    .await;
+    for path in ["/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile?seconds=1"] {
+        assert_eq!(ask(address, path).await.0, 404, "{path}");
+    }
+}
