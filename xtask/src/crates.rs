@@ -219,6 +219,7 @@ mod tests {
             ("afresh-testbed", &[], &[]),
             ("afresh-new", &[], &[]),
             ("afresh", &["tokio"], &[]),
+            ("afresh-agent", &["afresh-k8s"], &[]),
         ]);
         let problems = problems(&packages);
         let about: Vec<_> = problems
@@ -227,6 +228,7 @@ mod tests {
             .collect();
         let expected = [
             "afresh -> tokio",
+            "afresh-agent -> afresh-k8s",
             "afresh-engine -> kube",
             "afresh-engine -> kube",
             "afresh-engine -> afresh-sandbox",
