@@ -4,7 +4,7 @@
 use std::process::Output;
 use std::time::Duration;
 
-use afresh_sandbox::{Options, Sandbox, Serving};
+use afresh_sandbox::{Options, Patch, Sandbox, Serving};
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -133,6 +133,25 @@ async fn any_other_controller_can_be_asked_by_its_command_line() {
         text.contains("decided as by afresh controller, as deployment tools/keeper has it"),
         "{text}{wrong}"
     );
+    // It also tells which kinds of its own there are.
+    let resource = afresh_sandbox::Resource::custom("apps.example.org", "v1", "webs", "Web");
+    sandbox.register(resource);
+    let own = Patch::Json(json!([{"op": "add", "path": "/spec/template/spec/containers/0/args/-",
+        "value": "--workload=apps.example.org/v1/Web=spec.template"}]));
+    sandbox.patch("deployments", "tools", "keeper", &own).unwrap();
+    sandbox
+        .create(json!({"apiVersion": "apps.example.org/v1", "kind": "Web", "metadata": {"name": "w", "namespace": "prod"},
+            "spec": {"template": {"spec": {"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": "web"}}]}]}}}}))
+        .unwrap();
+    let told = why(&["web/w", "-n", "prod", "--server", &url], &[]).await;
+    assert!(
+        out(&told).starts_with("web/w in prod: would be adopted now"),
+        "{}{}",
+        out(&told),
+        err(&told)
+    );
+    let none = why(&["nosuch/w", "-n", "prod", "--server", &url], &[]).await;
+    assert_eq!(none.status.code(), Some(2), "{}", err(&none));
     let off = why(&[&words[..], &["--default-reload=off"]].concat(), &[]).await;
     assert!(out(&off).contains("\"leftAlone\""), "{}", out(&off));
 }

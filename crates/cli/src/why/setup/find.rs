@@ -18,6 +18,8 @@ use crate::reloader::options;
 const LIMIT: Duration = Duration::from_secs(10);
 /// Labels what belongs to Afresh, see `deploy/base`.
 const OURS: &str = "app.kubernetes.io/name=afresh";
+/// The namespace that `deploy/` makes.
+const DEFAULT: &str = "afresh";
 /// Labels Reloader's ConfigMap.
 const META_INFO: &str = "reloader.stakater.com/meta-info=reloader";
 /// More objects than this with these labels say nothing more.
@@ -119,14 +121,19 @@ pub(crate) async fn at(client: &Client, namespace: &Name, name: &Name) -> Result
 pub(crate) async fn anywhere(client: &Client, own: Option<&Name>, namespace: &Name, defaults: Setup) -> Setup {
     let mut defaults = defaults;
     let mut found = Vec::new();
-    let ours = list::<Deployment>(client, "/apis/apps/v1", "deployments", own, OURS, &mut defaults.notes).await;
+    let search = Search { client, own, namespace };
+    let ours = search
+        .list::<Deployment>("/apis/apps/v1", "deployments", OURS, &mut defaults.notes)
+        .await;
     for deployment in ours {
         match setup(&deployment, None) {
             Ok(setup) => found.push(setup),
             Err(error) => defaults.notes.push(unreadable(&deployment.metadata, &error)),
         }
     }
-    let infos = list::<ConfigMap>(client, "/api/v1", "configmaps", own, META_INFO, &mut defaults.notes).await;
+    let infos = search
+        .list::<ConfigMap>("/api/v1", "configmaps", META_INFO, &mut defaults.notes)
+        .await;
     for info in infos {
         if let Some(setup) = by_meta_info(client, &info, &mut defaults.notes).await {
             found.push(setup);
@@ -271,35 +278,49 @@ fn variables(container: &Container, namespace: &str) -> (Variables, Vec<String>)
     (known, unknown)
 }
 
-/// All objects with a label in all namespaces, or in `own`; without the right to all, in `own` or where Afresh is by
-/// default.
-async fn list<T: DeserializeOwned>(
-    client: &Client,
-    group: &str,
-    plural: &str,
-    own: Option<&Name>,
-    label: &str,
-    notes: &mut Vec<String>,
-) -> Vec<T> {
-    let within = |namespace: &str| format!("{group}/namespaces/{namespace}/{plural}");
-    let first = own.map_or_else(|| format!("{group}/{plural}"), |own| within(own.as_str()));
-    let mut answer = labelled(client, &first, label).await;
-    if let (Err(Unread::Denied(_)), None) = (&answer, own) {
-        answer = labelled(client, &within("afresh"), label).await;
-    }
-    match answer {
-        Ok(items) => items,
-        Err(Unread::Absent) => Vec::new(),
-        Err(Unread::Denied(message)) => {
-            notes.push(format!(
-                "the controller could not be looked for: it takes the verb list on {plural}: {message}"
-            ));
-            Vec::new()
+/// Where objects of the controller are looked for.
+struct Search<'a> {
+    client: &'a Client,
+    /// The controller's namespace, if that is known.
+    own: Option<&'a Name>,
+    /// The workload's.
+    namespace: &'a Name,
+}
+
+impl Search<'_> {
+    /// All objects with a label in all namespaces, or in the controller's own; without the right to all, in the workload's
+    /// and where Afresh is by default.
+    async fn list<T: DeserializeOwned>(
+        &self,
+        group: &str,
+        plural: &str,
+        label: &str,
+        notes: &mut Vec<String>,
+    ) -> Vec<T> {
+        let within = |namespace: &str| format!("{group}/namespaces/{namespace}/{plural}");
+        let first = match self.own {
+            Some(own) => within(own.as_str()),
+            None => format!("{group}/{plural}"),
+        };
+        let mut answer = labelled(self.client, &first, label).await;
+        if let (Err(Unread::Denied(_)), None) = (&answer, self.own) {
+            for namespace in [self.namespace.as_str(), DEFAULT] {
+                let here = labelled(self.client, &within(namespace), label).await;
+                answer = here.or(answer);
+                if answer.as_ref().is_ok_and(|items: &Vec<T>| !items.is_empty()) {
+                    break;
+                }
+            }
         }
-        Err(Unread::Failed(message)) => {
-            notes.push(format!("the controller could not be looked for: {message}"));
+        answer.unwrap_or_else(|error| {
+            let why = match error {
+                Unread::Absent => return Vec::new(),
+                Unread::Denied(message) => format!("it takes the verb list on {plural}: {message}"),
+                Unread::Failed(message) => message,
+            };
+            notes.push(format!("the controller could not be looked for: {why}"));
             Vec::new()
-        }
+        })
     }
 }
 

@@ -151,6 +151,26 @@ async fn of_several_the_one_that_looks_at_the_namespace_is_taken_and_the_others_
 }
 
 #[tokio::test]
+async fn who_may_list_in_one_namespace_finds_the_controller_that_is_there() {
+    let container =
+        json!({"name": "afresh", "image": "i:1", "args": ["controller", "--namespace=prod", "--default-reload=roll"]});
+    let sandbox = sandbox(&[deployment("prod", "afresh", &ours(), &container)]);
+    let forbidden = RequestFault::Status {
+        code: 403,
+        retry_after: None,
+    };
+    // The first of its kind asks for all namespaces.
+    for resource in ["deployments", "configmaps"] {
+        sandbox
+            .faults()
+            .next_requests(1, Filter::verb(Verb::List).resource(resource), forbidden);
+    }
+    let setup = found(&sandbox, "prod").await;
+    assert_eq!(said(&setup), "controller as deployment prod/afresh has it");
+    assert_eq!((setup.config.conventions.default, setup.notes.len()), (Reload::Roll, 0));
+}
+
+#[tokio::test]
 async fn who_may_not_list_is_told_and_gets_the_defaults() {
     let sandbox = sandbox(&[]);
     let forbidden = RequestFault::Status {
