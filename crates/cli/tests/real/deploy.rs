@@ -7,12 +7,13 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::install::{self, NO_PODS, manifests};
+use crate::kinds::{Defined, cron_job, job};
 use crate::manifests::{deployment, variables, workload};
 use crate::program::LONG;
 use crate::world::World;
 
 /// `verb group/resource/subresource`, with `=name` for one object.
-async fn may(access: &Access, what: &str, namespace: Option<&str>) -> Result<bool> {
+pub(crate) async fn may(access: &Access, what: &str, namespace: Option<&str>) -> Result<bool> {
     let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
     let (resource, name) = rest.split_once('=').unwrap_or((rest, ""));
     let mut parts = resource.split('/');
@@ -210,6 +211,10 @@ const POD: &str = "/api/v1/namespaces/NS/pods/bare/status";
 const WEB: &str = "/apis/apps/v1/namespaces/NS/deployments/web";
 const STORE: &str = "/apis/apps/v1/namespaces/NS/statefulsets/web";
 const AGENT: &str = "/apis/apps/v1/namespaces/NS/daemonsets/web";
+const ROLLOUT: &str = "/apis/argoproj.io/v1alpha1/namespaces/NS/rollouts/web";
+const CONFIG: &str = "/apis/apps.openshift.io/v1/namespaces/NS/deploymentconfigs/web";
+const JOB: &str = "/apis/batch/v1/namespaces/NS/jobs/web";
+const CRON: &str = "/apis/batch/v1/namespaces/NS/cronjobs/web";
 
 fn template(metadata: &Value) -> Value {
     json!({ "spec": { "template": { "metadata": metadata } } })
@@ -256,6 +261,18 @@ fn too_much() -> Vec<(&'static str, Value)> {
         (STORE, json!({ "spec": { "replicas": 7 } })),
         (AGENT, json!({ "spec": { "updateStrategy": { "type": "OnDelete" } } })),
         (AGENT, template(&json!({ "labels": { "more": "1" } }))),
+        (ROLLOUT, json!({ "spec": { "replicas": 7 } })),
+        (ROLLOUT, json!({ "spec": { "workloadRef": { "name": "other" } } })),
+        (ROLLOUT, pod_spec(json!({ "containers": image }))),
+        (CONFIG, json!({ "spec": { "restartAt": "2026-01-01T00:00:00Z" } })),
+        (CONFIG, pod_spec(json!({ "containers": image }))),
+        (JOB, json!({ "spec": { "parallelism": 7 } })),
+        (JOB, json!({ "metadata": { "labels": { "x": "y" } } })),
+        (CRON, json!({ "spec": { "suspend": true } })),
+        (
+            CRON,
+            json!({ "spec": { "jobTemplate": template(&json!({ "annotations": { "afresh.dev/config": "1" } })) } }),
+        ),
     ]
 }
 
@@ -267,10 +284,15 @@ fn its_work() -> Vec<(&'static str, Value)> {
     roll["metadata"] = record["metadata"].clone();
     vec![
         (POD, touch),
-        (WEB, record),
+        (WEB, record.clone()),
         (WEB, roll.clone()),
         (STORE, roll.clone()),
-        (AGENT, roll),
+        (AGENT, roll.clone()),
+        (CONFIG, roll.clone()),
+        (ROLLOUT, roll),
+        (ROLLOUT, json!({ "spec": { "restartAt": "2026-01-01T00:00:00Z" } })),
+        (JOB, record.clone()),
+        (CRON, record),
     ]
 }
 
@@ -298,14 +320,19 @@ patches:
 #[tokio::test]
 async fn the_policy_lets_the_service_account_change_its_own_annotations_only() -> Result<()> {
     let cluster = Cluster::shared_with_controllers().await?;
-    let world = World::namespaced(cluster, "policy").await?;
+    let world = World::with_work(cluster, "policy").await?;
     let metadata = json!({ "name": "bare", "labels": { "app": "bare" } });
     let spec = variables("settings").pod_spec();
     let bare = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec });
     let mut web = deployment("web", variables("settings"));
     web["spec"]["template"]["metadata"]["annotations"] = json!({ "example.com/kept": "1" });
     let others = ["StatefulSet", "DaemonSet"].map(|kind| workload(kind, "web", 1, variables("settings"), &json!({})));
-    world.apply(&[&[bare, web], &others[..]].concat()).await?;
+    let mut more = vec![job("web", "settings", &json!({})), cron_job("web", &json!({}))];
+    for kind in [Defined::argo(), Defined::openshift()] {
+        kind.define(cluster).await?;
+        more.push(kind.object("web", "settings"));
+    }
+    world.apply(&[&[bare, web], &others[..], &more[..]].concat()).await?;
     world.observed("Deployment", "web").await?;
     let client = world.account.client().await?;
     let denied = async |path: &str, patch: &Value| anyhow::Ok(would(&world, &client, path, patch).await?.err());
@@ -334,17 +361,23 @@ async fn under_the_policy_a_change_is_rolled_out_as_without_it() -> Result<()> {
     world.config_map("settings", json!({ "a": "1" })).await?;
     let kinds = ["Deployment", "StatefulSet", "DaemonSet"];
     let workloads = kinds.map(|kind| workload(kind, "web", 1, variables("settings"), &json!({})));
-    world.apply(&workloads).await?;
+    let argo = Defined::argo();
+    argo.define(world.cluster).await?;
+    world
+        .apply(&[&workloads[..], &[argo.object("web", "settings")]].concat())
+        .await?;
     bounded(&world).await?;
     let controller = world.only_controller(&[]).await?;
     for kind in kinds {
         world.adopted(kind, "web").await?;
     }
+    let before = argo.adopted(&world, "web").await?;
 
     world.config_map("settings", json!({ "a": "2" })).await?;
     for kind in kinds {
         world.rolled(kind, "web", 1).await?;
     }
+    argo.rolled(&world, "web", &before).await?;
 
     world.rest(&controller).await?;
     for kind in kinds {

@@ -5,6 +5,7 @@
 //! how long is printed (`--nocapture`) and decides nothing but the end of a run that has failed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod components;
 mod control_plane;
 mod csi;
 mod deploy;

@@ -23,13 +23,31 @@ pub(crate) struct World<'a> {
     /// The namespace of the installation.
     pub(crate) own: String,
     scope: Vec<String>,
+    /// Without a right to Jobs and CronJobs.
+    workless: bool,
 }
+
+/// The components of `deploy/` for Jobs and CronJobs, in one namespace.
+const WORK: &str = "components: [deploy/namespaced/jobs, deploy/namespaced/cron-jobs]\n";
 
 impl<'a> World<'a> {
     /// A namespace of its own with `deploy/namespaced` in it, without pods.
     pub(crate) async fn namespaced(cluster: &'a Cluster, prefix: &str) -> Result<Self> {
+        let workless = true;
+        Ok(Self {
+            workless,
+            ..Self::with_components(cluster, prefix, "").await?
+        })
+    }
+
+    /// The same with its components for Jobs and CronJobs.
+    pub(crate) async fn with_work(cluster: &'a Cluster, prefix: &str) -> Result<Self> {
+        Self::with_components(cluster, prefix, WORK).await
+    }
+
+    async fn with_components(cluster: &'a Cluster, prefix: &str, components: &str) -> Result<Self> {
         let namespace = cluster.namespace(prefix).await?;
-        let overlay = format!("namespace: {namespace}\nresources: [deploy/namespaced]\n{NO_PODS}");
+        let overlay = format!("namespace: {namespace}\nresources: [deploy/namespaced]\n{components}{NO_PODS}");
         install::apply(cluster, &namespace, &overlay).await?;
         let scope = vec!["--namespace".to_owned(), namespace.clone()];
         Self::new(cluster, namespace.clone(), namespace, scope).await
@@ -38,6 +56,14 @@ impl<'a> World<'a> {
     /// A namespace of its own in a cluster in which `deploy/` is installed for all, without pods.
     pub(crate) async fn cluster_wide(cluster: &'a Cluster, prefix: &str) -> Result<Self> {
         install::apply(cluster, "cluster", &format!("resources: [deploy]\n{NO_PODS}")).await?;
+        Self::beside(cluster, prefix).await
+    }
+
+    /// The same with the components for Jobs and CronJobs, which stay: no test may count on their rights being wanting.
+    pub(crate) async fn cluster_wide_with_work(cluster: &'a Cluster, prefix: &str) -> Result<Self> {
+        let components = "components: [deploy/components/jobs, deploy/components/cron-jobs]\n";
+        let overlay = format!("resources: [deploy]\n{components}{NO_PODS}");
+        install::apply(cluster, "cluster-work", &overlay).await?;
         Self::beside(cluster, prefix).await
     }
 
@@ -64,6 +90,7 @@ impl<'a> World<'a> {
             account,
             own,
             scope,
+            workless: false,
         })
     }
 
@@ -97,7 +124,7 @@ impl<'a> World<'a> {
     /// `afresh reloader` in Reloader's place, without replicas.
     pub(crate) async fn reloader(&self, flags: &[&str]) -> Result<Controller> {
         // `deploy/namespaced` grants nothing on Jobs and CronJobs.
-        let left_out = (!self.scope.is_empty()).then_some("--ignored-workload-types=jobs,cronjobs");
+        let left_out = self.workless.then_some("--ignored-workload-types=jobs,cronjobs");
         let flags: Vec<_> = left_out.into_iter().chain(flags.iter().copied()).collect();
         Controller::reloader(&self.account, &self.namespace, self.controller_log(), &flags).await
     }

@@ -1,0 +1,181 @@
+//! Kinds of one's own (`--workload`).
+
+use afresh_testbed::eventually;
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{Defined, applied, uid, world};
+use crate::manifests::{config_map, deployment, files, variables};
+use crate::program::LONG;
+use crate::world::World;
+
+/// Reloader looks for definitions once, when it starts.
+#[tokio::test]
+async fn a11_a_definition_that_comes_goes_and_comes_again_needs_no_restart() -> Result<()> {
+    let world = world("late").await?;
+    let own = Defined::own();
+    own.grant(&world).await?;
+    world.config_map("settings", json!({ "level": "info" })).await?;
+    world.apply(&[deployment("web", variables("settings"))]).await?;
+    let controller = world.only_controller(&["--workload", &own.flag()]).await?;
+    // Nobody waits for what is not there.
+    world.adopted("Deployment", "web").await?;
+
+    for round in 1..=2 {
+        own.define(world.cluster).await?;
+        world.apply(&[own.object("web", "settings")]).await?;
+        let before = own.adopted(&world, "web").await?;
+        world
+            .config_map("settings", json!({ "level": round.to_string() }))
+            .await?;
+        own.rolled(&world, "web", &before).await?;
+        own.undefine(world.cluster).await?;
+        let emptied = async || {
+            let state = controller.state().await?;
+            let mut watches = state["watches"].as_array().into_iter().flatten();
+            anyhow::Ok(
+                watches
+                    .any(|watch| watch["kind"] == "web" && watch["phase"] == "absent")
+                    .then_some(()),
+            )
+        };
+        eventually("a kind that is gone", LONG, emptied).await?;
+    }
+    world.rolled("Deployment", "web", 2).await
+}
+
+/// A pod of an object of the kind, as its operator would make it. No node runs it.
+async fn pod_of(world: &World<'_>, kind: &Defined, name: &str) -> Result<()> {
+    let owner = kind.get(world, name).await?;
+    let owner = json!([{ "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": name, "uid": uid(&owner),
+        "controller": true }]);
+    let metadata = json!({ "name": name, "labels": { "app": name }, "ownerReferences": owner });
+    let spec = variables("settings").pod_spec();
+    let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec });
+    world.apply(&[pod]).await
+}
+
+/// One object for each word of `afresh.dev/reload`, and one with its own word for hot.
+async fn one_of_each(world: &World<'_>, kind: &Defined) -> Result<()> {
+    let mounted = || files(&[("settings", config_map("settings"))]).pod_spec();
+    let reload = |word: &str| json!({ "afresh.dev/reload": word });
+    let hot = json!({ "afresh.dev/reload": "auto", "afresh.dev/hot": "true" });
+    let all = [
+        ("auto", reload("auto"), None),
+        ("roll", reload("roll"), Some(mounted())),
+        ("touch", reload("touch"), Some(mounted())),
+        ("hot", hot, Some(mounted())),
+        ("evict", reload("evict"), None),
+        ("off", reload("off"), None),
+    ];
+    for (name, annotations, spec) in all {
+        let mut object = kind.object(name, "settings");
+        object["metadata"]["annotations"] = annotations;
+        if let Some(spec) = spec {
+            object["spec"]["template"]["spec"] = spec;
+        }
+        // How many there are its operator knows; nobody else has to.
+        object["spec"]["replicas"] = Value::Null;
+        world.apply(&[object]).await?;
+        pod_of(world, kind, name).await?;
+    }
+    // Without a selector nobody finds its pods: a roll needs none.
+    let mut blind = kind.object("blind", "settings");
+    blind["spec"]["selector"] = Value::Null;
+    world.apply(&[blind]).await
+}
+
+#[tokio::test]
+async fn a_kind_of_ones_own_is_rolled_touched_evicted_or_left_alone_by_its_word_and_its_selector() -> Result<()> {
+    let world = world("words").await?;
+    let own = Defined::own();
+    own.define(world.cluster).await?;
+    own.grant(&world).await?;
+    world.config_map("settings", json!({ "level": "info" })).await?;
+    one_of_each(&world, &own).await?;
+    let controller = world.only_controller(&["--workload", &own.flag()]).await?;
+    let mut before = Vec::new();
+    for name in ["auto", "roll", "touch", "hot", "evict", "blind"] {
+        before.push((name, own.adopted(&world, name).await?));
+    }
+    world.rest(&controller).await?;
+
+    world.config_map("settings", json!({ "level": "debug" })).await?;
+    for (name, before) in before
+        .iter()
+        .filter(|(name, _)| ["auto", "roll", "blind"].contains(name))
+    {
+        own.rolled(&world, name, before).await?;
+    }
+    for name in ["touch", "hot"] {
+        let touched = async || {
+            let pod = world.get(&world.core("pods", name)).await?;
+            anyhow::Ok(
+                pod["metadata"]["annotations"]["afresh.dev/touched"]
+                    .is_string()
+                    .then_some(()),
+            )
+        };
+        eventually(&format!("the pod of {name} touched"), LONG, touched).await?;
+    }
+    let evicted = async || anyhow::Ok(world.pods("evict").await?.is_empty().then_some(()));
+    eventually("the pod of evict evicted", LONG, evicted).await?;
+    for (name, before) in &before {
+        let after = own.get(&world, name).await?;
+        let rolled = super::config(&after) != super::config(before);
+        assert_eq!(rolled, ["auto", "roll", "blind"].contains(name), "{name}");
+    }
+    let off = own.get(&world, "off").await?;
+    assert_eq!((applied(&off), super::config(&off)), (&Value::Null, &Value::Null));
+    for name in ["auto", "roll", "off"] {
+        let pods = world.pods(name).await?;
+        assert_eq!(pods.len(), 1, "{name}: its operator replaces it");
+        assert_eq!(
+            pods[0]["metadata"]["annotations"]["afresh.dev/touched"],
+            Value::Null,
+            "{name}"
+        );
+    }
+    assert_eq!(world.refused()?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Reloader writes the whole of a typed object, less what its types do not know.
+#[tokio::test]
+async fn b15_a_definition_that_drops_annotations_of_its_template_is_told_and_never_taken_as_rolled() -> Result<()> {
+    let world = world("pruned").await?;
+    let own = Defined::own();
+    let open = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let template = json!({ "type": "object", "properties": { "metadata": { "type": "object" }, "spec": open } });
+    let replicas = json!({ "type": "integer" });
+    let spec =
+        json!({ "type": "object", "properties": { "template": template, "selector": open, "replicas": replicas } });
+    own.define_with(world.cluster, &json!({ "spec": spec })).await?;
+    own.grant(&world).await?;
+    world.config_map("settings", json!({ "level": "info" })).await?;
+    let mut web = own.object("web", "settings");
+    web["spec"]["template"]["metadata"] = json!({});
+    world.apply(&[web, deployment("other", variables("settings"))]).await?;
+    let controller = world.only_controller(&["--workload", &own.flag()]).await?;
+    let before = own.adopted(&world, "web").await?;
+    world.adopted("Deployment", "other").await?;
+
+    world.config_map("settings", json!({ "level": "debug" })).await?;
+    world.rolled("Deployment", "other", 1).await?;
+    let told = async || {
+        anyhow::Ok(
+            controller
+                .logged()
+                .contains("drops annotations of spec.template")
+                .then_some(()),
+        )
+    };
+    eventually("the reason", LONG, told).await?;
+    let applied = |object: &Value| object["metadata"]["annotations"]["afresh.dev/applied"].clone();
+    assert_eq!(
+        applied(&own.get(&world, "web").await?),
+        applied(&before),
+        "it is not done"
+    );
+    Ok(())
+}
