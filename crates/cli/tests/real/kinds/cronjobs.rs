@@ -308,7 +308,7 @@ async fn natively_a_cron_job_needs_nothing() -> Result<()> {
         ])
         .await?;
     let before = batch(&world, "cronjobs", "asked").await?;
-    let controller = world.only_controller(&["--workloads", "deployment,cronjob"]).await?;
+    let controller = world.only_controller(&["--workloads", "deployment,job"]).await?;
     level(&world, "2").await?;
     world.rest(&controller).await?;
     made(&world, 0).await?;
