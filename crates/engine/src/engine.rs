@@ -250,18 +250,6 @@ pub enum Eviction {
     },
 }
 
-/// What is known of a workload beside the index.
-#[derive(Debug, Default)]
-struct Slot {
-    tenant: u32,
-    running: Option<Box<Running>>,
-    failures: u32,
-    pods: Option<Pods>,
-    touch: TouchState,
-    evict: Option<Box<Progress>>,
-    told: Told,
-}
-
 #[derive(Debug)]
 struct Running {
     action: Action,
@@ -273,28 +261,6 @@ struct Running {
     workload: bool,
 }
 
-/// How far the files of a workload's pods are.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum TouchState {
-    /// Nothing was touched since the last record.
-    #[default]
-    Idle,
-    /// Pods were touched for files of this digest, and will be again.
-    Begun(Digest),
-    /// All of them can be taken as fresh.
-    Done(Digest),
-}
-
-/// What was told already, so that it is told once.
-#[derive(Debug, Default)]
-struct Told {
-    problems: Box<[Problem]>,
-    missing: bool,
-    unreachable: bool,
-    touched: Option<Digest>,
-    flapping: bool,
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Engine {
@@ -302,7 +268,7 @@ pub struct Engine {
     index: Index,
     classes: Classes,
     agenda: Agenda,
-    slots: Vec<Slot>,
+    slots: Slots,
     running: usize,
     /// Those of them that touch pods: they wait for a rate, and must not make others wait with them.
     touching: usize,
@@ -331,7 +297,7 @@ impl Engine {
             index: Index::default(),
             classes: Classes::default(),
             agenda: Agenda::default(),
-            slots: Vec::new(),
+            slots: Slots::default(),
             running: 0,
             touching: 0,
             rolling: 0,
@@ -546,14 +512,13 @@ impl Engine {
         if job.touches {
             self.touching = self.touching.saturating_sub(1);
         }
-        let Some(slot) = self.slots.get_mut(job.id.index()) else {
-            return;
-        };
-        if slot.tenant != job.tenant {
+        if self.slots.tenant(job.id) != job.tenant {
             self.finish_departed(job, &outcome);
             return self.take_turns(now); // moved out meanwhile
         }
-        let Some(run) = slot.running.take() else { return };
+        let Some(run) = self.slots.get_mut(job.id).and_then(|slot| slot.running.take()) else {
+            return;
+        };
         if matches!(run.action, Action::Roll(..)) {
             self.rolling = self.rolling.saturating_sub(1);
         }
@@ -565,6 +530,7 @@ impl Engine {
         if objects {
             self.objects_changed(&[job.id], now);
         }
+        self.slots.tidy(job.id);
         self.take_turns(now);
     }
 
@@ -592,7 +558,7 @@ impl Engine {
     /// What the workload waits for, and until when; `None` if it is at rest.
     #[must_use]
     pub fn waits(&self, id: WorkloadId) -> Option<(Waits, Option<Millis>)> {
-        if self.slots.get(id.index())?.running.is_some() {
+        if self.slots.get(id).is_some_and(|slot| slot.running.is_some()) {
             return Some((Waits::Running, None));
         }
         if self.held.contains(&id) {
@@ -604,7 +570,7 @@ impl Engine {
     /// How often in a row the workload's last action failed.
     #[must_use]
     pub fn failures(&self, id: WorkloadId) -> u32 {
-        self.slots.get(id.index()).map_or(0, |slot| slot.failures)
+        self.slots.get(id).map_or(0, |slot| slot.failures)
     }
 
     fn has_room(&self) -> bool {
@@ -617,12 +583,14 @@ impl Engine {
 }
 
 use departed::Departed;
-use evicting::{Progress, Siblings};
+use evicting::Siblings;
+use slots::{Slots, TouchState};
 
 mod act;
 mod departed;
 mod evicting;
 mod pause;
+mod slots;
 mod tell;
 mod turn;
 

@@ -9,7 +9,7 @@ impl Engine {
         }
         for &id in users {
             let own = self.index.workload(id).and_then(|known| known.workload.settle);
-            if let Some(running) = self.slots.get_mut(id.index()).and_then(|slot| slot.running.as_mut()) {
+            if let Some(running) = self.slots.get_mut(id).and_then(|slot| slot.running.as_mut()) {
                 running.objects = true;
             } else {
                 self.agenda.settle(id, own.unwrap_or(self.settings.settle), now.mono);
@@ -51,7 +51,7 @@ impl Engine {
     }
 
     pub(super) fn agenda_changed(&mut self, id: WorkloadId, now: Now) {
-        match self.slots.get_mut(id.index()).and_then(|slot| slot.running.as_mut()) {
+        match self.slots.get_mut(id).and_then(|slot| slot.running.as_mut()) {
             Some(running) => running.workload = true,
             None => self.agenda.changed(id, now.mono),
         }
@@ -63,24 +63,16 @@ impl Engine {
     }
 
     pub(super) fn move_in(&mut self, id: WorkloadId) {
-        while self.slots.len() <= id.index() {
-            self.slots.push(Slot::default());
-        }
         self.move_out(id); // another workload under the same name may have had this place
     }
 
     pub(super) fn move_out(&mut self, id: WorkloadId) {
         self.agenda.remove(id);
         self.held.retain(|&held| held != id);
-        let Some(slot) = self.slots.get_mut(id.index()) else {
+        let tenant = self.slots.tenant(id);
+        let Some(run) = self.slots.vacate(id).and_then(|slot| slot.running) else {
             return;
         };
-        let next = Slot {
-            tenant: slot.tenant.wrapping_add(1),
-            ..Slot::default()
-        };
-        let Slot { tenant, running, .. } = std::mem::replace(slot, next);
-        let Some(run) = running else { return };
         self.rolling = self
             .rolling
             .saturating_sub(usize::from(matches!(run.action, Action::Roll(..))));
@@ -98,8 +90,7 @@ impl Engine {
             return self.start(id, Action::EndPause(end), Vec::new());
         }
         let known = self.index.workload(id)?;
-        let slot = self.slots.get_mut(id.index())?;
-        let pods = slot.pods.take();
+        let pods = self.slots.get_mut(id).and_then(|slot| slot.pods.take());
         let view = View {
             workload: &known.workload,
             sighting: known.sighting,
@@ -113,6 +104,7 @@ impl Engine {
             Some(action) => self.start(id, action, plan.findings),
             None => {
                 self.wake_to_end_pause(id, now);
+                self.slots.tidy(id);
                 None
             }
         }
@@ -121,17 +113,17 @@ impl Engine {
     /// Turns a verdict into an action, or into a reason to wait.
     fn choose(&mut self, id: WorkloadId, plan: &Plan, pods: Option<Pods>, now: Now) -> Option<Action> {
         let known = self.index.workload(id)?;
-        let slot = self.slots.get(id.index())?;
+        let touch_state = self.slots.get(id).map_or(TouchState::Idle, |slot| slot.touch);
         match plan.verdict {
             Verdict::Blocked => None,
-            Verdict::Nothing => match (slot.touch, plan.files) {
+            Verdict::Nothing => match (touch_state, plan.files) {
                 // The content went back while pods were being touched: they may hold what is now old.
                 (TouchState::Begun(begun), Some(files)) if begun != files => Some(touch(&known, files)),
                 (TouchState::Begun(begun), Some(_)) => Some(touch(&known, begun)),
                 _ => None,
             },
             Verdict::Record => Some(Action::Record(self.record(&known, plan, now, None))),
-            Verdict::Touch(files) if slot.touch == TouchState::Done(files) => {
+            Verdict::Touch(files) if touch_state == TouchState::Done(files) => {
                 Some(Action::Record(self.record(&known, plan, now, None)))
             }
             Verdict::Touch(files) => Some(touch(&known, files)),
@@ -139,7 +131,7 @@ impl Engine {
                 // The next run of a CronJob is fresh: in doubt none is made ahead of its time.
                 let spawns = known.workload.replace == Replace::Spawn;
                 let pods = Pods::of(known.workload.created.filter(|_| !spawns));
-                self.slots.get_mut(id.index())?.pods = Some(pods);
+                self.slots.of(id).pods = Some(pods);
                 self.agenda.changed(id, now.mono);
                 None
             }
@@ -253,16 +245,13 @@ impl Engine {
         let known = self.index.workload(id)?;
         let (key, uid) = (known.key, known.workload.uid);
         let cause = cause(&action, &findings);
-        let slot = self.slots.get_mut(id.index())?;
+        let tenant = self.slots.tenant(id);
+        let slot = self.slots.of(id);
         if let Action::Touch { files, .. } = action {
             slot.touch = TouchState::Begun(files);
         }
         let touches = matches!(action, Action::Touch { .. });
-        let job = Job {
-            id,
-            tenant: slot.tenant,
-            touches,
-        };
+        let job = Job { id, tenant, touches };
         slot.running = Some(Box::new(Running {
             action: action.clone(),
             findings: findings.into(),
@@ -286,12 +275,12 @@ impl Engine {
     pub(super) fn settle_outcome(&mut self, id: WorkloadId, run: Running, outcome: Outcome, now: Now) {
         let outcome = believed(&run.action, outcome);
         if !matches!(outcome, Outcome::Failed { .. }) {
-            self.slots[id.index()].failures = 0;
+            self.slots.of(id).failures = 0;
         }
         match outcome {
             Outcome::Written(answer) => self.written(id, run, answer, now),
             Outcome::Pods(pods) => {
-                self.slots[id.index()].pods = Some(pods);
+                self.slots.of(id).pods = Some(pods);
                 self.agenda.changed(id, now.mono);
             }
             Outcome::Touched { touched, again } => self.touched(id, &run, touched, again, now),
@@ -304,13 +293,13 @@ impl Engine {
     }
 
     fn written(&mut self, id: WorkloadId, run: Running, answer: Option<Box<Workload>>, now: Now) {
-        self.slots[id.index()].touch = TouchState::Idle;
+        self.slots.of(id).touch = TouchState::Idle;
         match &run.action {
             Action::Roll(roll) => self.tell_rolled(id, roll.replace, &run.findings),
             Action::Record(_) => self.tell_evicted(id),
             _ => {}
         }
-        self.slots[id.index()].evict = None;
+        self.slots.of(id).evict = None;
         let Some(Indexed { key, mut workload, .. }) = self.index.workload(id) else {
             return;
         };
@@ -339,7 +328,7 @@ impl Engine {
                 self.wake_to_end_pause(id, now);
             }
             None => {
-                self.slots[id.index()].touch = TouchState::Done(files);
+                self.slots.of(id).touch = TouchState::Done(files);
                 self.agenda.changed(id, now.mono);
             }
         }
@@ -357,7 +346,7 @@ impl Engine {
         if matches!(run.action, Action::Evict { .. }) {
             self.forgive(id);
         }
-        let slot = &mut self.slots[id.index()];
+        let slot = self.slots.of(id);
         slot.failures = slot.failures.saturating_add(1);
         let failures = slot.failures;
         let pause = back_off(id, failures).max(after.unwrap_or_default());

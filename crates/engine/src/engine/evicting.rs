@@ -73,7 +73,7 @@ impl Engine {
         let record = known.workload.record.as_ref();
         let under_way = record.and_then(|record| record.evicting.as_deref());
         if let Some(evicting) = under_way.filter(|evicting| evicting.config == config) {
-            let progress = self.slots.get(id.index())?.evict.as_ref();
+            let progress = self.slots.get(id).and_then(|slot| slot.evict.as_ref());
             return Some(if progress.is_some_and(|progress| progress.done == Some(config)) {
                 Action::Record(self.record(&known, plan, now, None))
             } else {
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     fn choose_evict_itself(&mut self, id: WorkloadId, config: Digest, now: Now) -> Option<Action> {
-        let pretended = self.slots.get(id.index())?.evict.as_ref();
+        let pretended = self.slots.get(id).and_then(|slot| slot.evict.as_ref());
         if pretended.is_some_and(|progress| progress.done == Some(config)) {
             return None;
         }
@@ -172,7 +172,7 @@ impl Engine {
     }
 
     fn is_leaving(&self, id: WorkloadId) -> bool {
-        self.slots.get(id.index()).is_some_and(|slot| {
+        self.slots.get(id).is_some_and(|slot| {
             let asked = slot
                 .running
                 .as_ref()
@@ -193,7 +193,7 @@ impl Engine {
         let Action::Evict { selector, config, .. } = &run.action else {
             return;
         };
-        let slot = &mut self.slots[id.index()];
+        let slot = self.slots.of(id);
         let progress = slot.evict.get_or_insert_default();
         let idle = match eviction {
             Eviction::Done => {

@@ -40,17 +40,13 @@ impl Engine {
     }
 
     pub(super) fn tell_problems(&mut self, id: WorkloadId, problems: Vec<Problem>) {
-        let Some(slot) = self.slots.get_mut(id.index()) else {
+        if problems.is_empty() && self.slots.get(id).is_none() {
             return;
-        };
-        let old = std::mem::replace(&mut slot.told.problems, problems.into());
-        let new: Vec<String> = slot
-            .told
-            .problems
-            .iter()
-            .filter(|problem| !old.contains(problem))
-            .map(ToString::to_string)
-            .collect();
+        }
+        let told = &mut self.slots.of(id).told;
+        let old = std::mem::replace(&mut told.problems, problems.into());
+        let new = told.problems.iter().filter(|problem| !old.contains(problem));
+        let new: Vec<String> = new.map(ToString::to_string).collect();
         let known = self.index.workload(id);
         if known.is_none_or(|known| !self.scope.includes(&known.key.namespace)) {
             return;
@@ -80,11 +76,9 @@ impl Engine {
             News::Unreachable(delta) => Some(*delta),
             _ => None,
         });
-        let Some(slot) = self.slots.get_mut(id.index()) else {
-            return;
-        };
-        let missing = !std::mem::replace(&mut slot.told.missing, !lacking.is_empty()) && !lacking.is_empty();
-        let stuck = !std::mem::replace(&mut slot.told.unreachable, !unreachable.is_empty()) && !unreachable.is_empty();
+        let told = &mut self.slots.of(id).told;
+        let missing = !std::mem::replace(&mut told.missing, !lacking.is_empty()) && !lacking.is_empty();
+        let stuck = !std::mem::replace(&mut told.unreachable, !unreachable.is_empty()) && !unreachable.is_empty();
         if missing {
             let note = format!(
                 "{} is gone, or lacks a key that the pods need: nothing is done until it is back",
@@ -99,7 +93,7 @@ impl Engine {
     }
 
     pub(super) fn tell_rolled(&mut self, id: WorkloadId, replace: Replace, findings: &[Finding]) {
-        if let Some(slot) = self.slots.get_mut(id.index()) {
+        if let Some(slot) = self.slots.get_mut(id) {
             slot.told.flapping = false;
         }
         let (reason, objects, note) = rolled(replace, findings);
@@ -108,10 +102,7 @@ impl Engine {
 
     /// Once per content: the touches that follow are only to be sure.
     pub(super) fn tell_touched(&mut self, id: WorkloadId, findings: &[Finding], files: Digest, touched: usize) {
-        let Some(slot) = self.slots.get_mut(id.index()) else {
-            return;
-        };
-        if slot.told.touched.replace(files) == Some(files) {
+        if self.slots.of(id).told.touched.replace(files) == Some(files) {
             return;
         }
         let changed = causes(findings, touch_delta);
@@ -122,10 +113,7 @@ impl Engine {
     }
 
     pub(super) fn tell_flapping(&mut self, id: WorkloadId, rolls: Rolls, next: UnixSeconds) {
-        let Some(slot) = self.slots.get_mut(id.index()) else {
-            return;
-        };
-        if !std::mem::replace(&mut slot.told.flapping, true) {
+        if !std::mem::replace(&mut self.slots.of(id).told.flapping, true) {
             let note = format!(
                 "its configuration keeps changing: rolled {} times in quick succession, the next roll waits until {next}",
                 rolls.streak
@@ -136,7 +124,7 @@ impl Engine {
 
     /// That its pods go, was told; now that they are gone.
     pub(super) fn tell_evicted(&mut self, id: WorkloadId) {
-        let slot = self.slots.get(id.index());
+        let slot = self.slots.get(id);
         if slot
             .and_then(|slot| slot.evict.as_ref())
             .is_some_and(|progress| progress.is_done())
