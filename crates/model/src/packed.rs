@@ -9,19 +9,29 @@ mod workload;
 
 pub use workload::{Head, Rare, head, pack, unpack};
 
+/// Bytes that most of what is packed fits into.
+const ROOM: usize = 512;
+
 /// Writes bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Packer(Vec<u8>);
+
+impl Default for Packer {
+    fn default() -> Self {
+        Self(Vec::with_capacity(ROOM))
+    }
+}
 
 /// Reads what a [`Packer`] wrote, in the same order. Behind the end everything is zero.
 #[derive(Debug, Clone)]
 pub struct Unpacker<'a>(&'a [u8]);
 
 impl Packer {
-    /// As much memory as it takes and no more.
+    /// As much memory as it takes and no more. It is copied: shrinking a buffer that has grown leaves a gap behind each of
+    /// thousands, which is never filled.
     #[must_use]
     pub fn finish(self) -> Box<[u8]> {
-        self.0.into()
+        self.0.as_slice().into()
     }
 
     /// One byte.
