@@ -110,7 +110,7 @@ pub enum News {
     Arriving,
     /// Seen for the first time: recorded as it is.
     Adopted,
-    /// Changed, but somebody else's rollout of the workload came after the change.
+    /// Changed, but somebody else's rollout of the workload came after the change, or it has no pods.
     Covered,
     /// Changed; nothing that the policy allows reaches the process.
     Unreachable(Delta),
@@ -371,6 +371,11 @@ fn compare<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option
             Told::Back => look(view, tracked),
             Told::Past(doubt) => doubt,
         },
+    };
+    let doubt = match (doubt, view.workload.rollout) {
+        // Nothing is there to be replaced, unless it is just being scaled up.
+        (Doubt::Stale, Rollout::Idle) => look(view, tracked),
+        (doubt, _) => doubt,
     };
     match (doubt, class) {
         (Doubt::Stale, Class::Roll) => News::Roll(delta),

@@ -108,6 +108,8 @@ pub enum Rollout {
     InProgress,
     /// Its controller has given up waiting (`ProgressDeadlineExceeded`).
     Failed,
+    /// It is scaled to zero, and no pod is left.
+    Idle,
 }
 
 /// A workload as the API writes it, less what does not matter.

@@ -55,7 +55,7 @@ pub(crate) fn explain(facts: &Facts) -> Explanation {
         rollout: match facts.observed.rollout {
             // A Pod that is not ready has nobody who replaces it.
             _ if facts.key.kind == WorkloadKind::Pod => RolloutView::Complete,
-            Rollout::Complete => RolloutView::Complete,
+            Rollout::Complete | Rollout::Idle => RolloutView::Complete,
             Rollout::InProgress => RolloutView::InProgress,
             Rollout::Failed => RolloutView::Failed,
         },
@@ -214,7 +214,7 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
         notes.push("SecretProviderClasses count if the controller runs with --csi".to_owned());
     }
     match workload.rollout {
-        Rollout::Complete => {}
+        Rollout::Complete | Rollout::Idle => {}
         Rollout::InProgress if facts.key.kind == WorkloadKind::Pod => {}
         Rollout::InProgress => notes.push("its own controller is replacing pods right now".to_owned()),
         Rollout::Failed => notes.push("its last rollout failed: its own controller has given up waiting".to_owned()),

@@ -136,7 +136,7 @@ impl Viewer<'_> {
                 "changed since Reloader's mark was made, but the pods are younger than the change: they have it"
             }
             ObjectState::Adopted => "not recorded yet: taken as it is, the pods started on this content",
-            ObjectState::Covered => "changed, but somebody else replaced the pods after that: they have it",
+            ObjectState::Covered => "changed, but there is no pod that is older: they have it",
             ObjectState::Unreachable => "changed, and stays unseen: only new pods would see it",
             ObjectState::Touch => "changed: the files in the pods are to be refreshed",
             ObjectState::Roll if self.is_marked(MarkState::Older) => {

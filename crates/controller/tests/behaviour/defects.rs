@@ -5,14 +5,14 @@ use std::time::Duration;
 use afresh_controller::Config;
 use afresh_controller::config::Reloader;
 use afresh_model::reloader::marks::Strategy;
-use afresh_sandbox::{Delivery, Filter, Options, Patch, RequestFault, Verb};
+use afresh_sandbox::{Delivery, Filter, Options, RequestFault, Verb};
 use rstest::rstest;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::csi::{install_driver, mounts, pass_for, says};
 use crate::kinds::{Means, of_all_kinds};
-use crate::world::{PROD, World, annotated, ask, configmap, deployment, env_from, env_key, free_address};
+use crate::world::{World, annotated, ask, configmap, deployment, env_from, env_key, free_address};
 
 fn reloader(config: &mut Config) {
     config.reloader = Some(Reloader::default());
@@ -111,54 +111,6 @@ async fn reloader_defect_b3_with_namespaces_of_its_own_the_first_list_of_one_is_
     }
 }
 
-fn jobs(world: &World) -> Vec<Value> {
-    world.sandbox.list("jobs", PROD)
-}
-
-#[tokio::test(start_paused = true)]
-async fn reloader_defect_b5_a_cron_job_has_one_job_for_one_change_and_none_that_it_does_not_want() {
-    let mut world = of_all_kinds(Some(Reloader::default())).await;
-    world.configmap("web", json!({"a": "1"}));
-    let cron_job = |name: &str, field: &str, value: Value| {
-        let mut object = Means::CronJob.object(name, "web");
-        object["spec"][field] = value;
-        object
-    };
-    world.create(cron_job("suspended", "suspend", json!(true)));
-    world.create(cron_job("alone", "concurrencyPolicy", json!("Forbid")));
-    world.create(cron_job("any", "concurrencyPolicy", json!("Allow")));
-    world.settle().await;
-    let active = |jobs: Value| {
-        let body = Patch::Merge(json!({"status": {"active": jobs}}));
-        world.sandbox.patch_status("cronjobs", PROD, "alone", &body).unwrap();
-    };
-    active(json!([{"name": "alone-1"}]));
-    world.configmap("web", json!({"a": "2"}));
-    world.settle_for(Duration::from_secs(300)).await;
-    let of = |world: &World| -> Vec<String> {
-        let owner = |job: &Value| {
-            job["metadata"]["ownerReferences"][0]["name"]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        };
-        let mut owners: Vec<String> = jobs(world).iter().map(owner).collect();
-        owners.sort();
-        owners
-    };
-    assert_eq!(of(&world), ["any"], "one is suspended, and another one runs already");
-    active(json!([]));
-    for _ in 0..3 {
-        world.settle_for(Duration::from_secs(120)).await;
-        assert_eq!(of(&world), ["alone", "any"], "each once, however often it is looked at");
-        world.restart();
-    }
-    let body = Patch::Merge(json!({"spec": {"suspend": false}}));
-    world.sandbox.patch("cronjobs", PROD, "suspended", &body).unwrap();
-    world.settle_for(Duration::from_secs(120)).await;
-    assert_eq!(of(&world), ["alone", "any"], "its next run is fresh by itself");
-}
-
 #[tokio::test(start_paused = true)]
 async fn reloader_defect_b11_a_key_that_the_workload_does_not_use_rolls_nothing() {
     let world = World::with(reloader).await;
@@ -171,6 +123,33 @@ async fn reloader_defect_b11_a_key_that_the_workload_does_not_use_rolls_nothing(
     world.configmap("web", json!({"a": "2"}));
     world.settle().await;
     assert_eq!(world.revision("web"), 2);
+}
+
+#[rstest]
+#[case(Means::Deployment)]
+#[case(Means::StatefulSet)]
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_b11_a_workload_that_is_scaled_to_zero_is_not_rolled(#[case] means: Means) {
+    let mut world = of_all_kinds(Some(Reloader::default())).await;
+    world.configmap("web", json!({"a": "1"}));
+    let mut web = means.object("web", "web");
+    web["spec"]["replicas"] = json!(0);
+    world.create(web);
+    world.settle().await;
+    let before = means.replaced_by(&world, "web");
+    world.configmap("web", json!({"a": "2"}));
+    world.settle().await;
+    assert!(world.told("Reloaded", "web").is_empty());
+
+    world.patch(means.resource(), "web", json!({"spec": {"replicas": 2}}));
+    world.settle().await;
+    world.restart();
+    world.settle().await;
+    assert_eq!(means.replaced_by(&world, "web"), before);
+    assert_eq!(world.env("web", "a"), ["2", "2"]);
+    world.configmap("web", json!({"a": "3"}));
+    world.settle().await;
+    assert_eq!(world.env("web", "a"), ["3", "3"]);
 }
 
 #[rstest]

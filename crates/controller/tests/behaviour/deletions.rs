@@ -94,28 +94,7 @@ async fn others_are_not_delayed(world: &World) {
     assert_eq!(world.revision("other"), 2);
 }
 
-#[rstest]
-#[case(at(Means::Deployment, None, Verb::Patch))]
-#[case(at(Means::Deployment, ENV, Verb::Patch))]
-#[case(at(Means::Deployment, ANNOTATION, Verb::Patch))]
-#[case(at(Means::StatefulSet, ENV, Verb::Patch))]
-#[case(at(Means::DaemonSet, None, Verb::Patch))]
-#[case(at(Means::Rollout, None, Verb::Patch))]
-#[case(at(Means::Rollout, ENV, Verb::Get))]
-#[case(at(Means::Rollout, ENV, Verb::Patch))]
-#[case(at(Means::RestartedRollout, None, Verb::Get))]
-#[case(at(Means::RestartedRollout, None, Verb::Patch))]
-#[case(at(Means::DeploymentConfig, None, Verb::Patch))]
-#[case(at(Means::Custom, None, Verb::Patch))]
-#[case(second(at(Means::Custom, ENV, Verb::Patch)))]
-#[case(at(Means::Job, None, Verb::Get))]
-#[case(of("jobs", at(Means::Job, ENV, Verb::Create)))]
-#[case(at(Means::Job, ENV, Verb::Delete))]
-#[case(at(Means::CronJob, None, Verb::Get))]
-#[case(of("jobs", at(Means::CronJob, ENV, Verb::Create)))]
-#[case(at(Means::CronJob, None, Verb::Patch))]
-#[tokio::test(start_paused = true)]
-async fn a_workload_that_is_deleted_before_its_write_arrives_is_let_go(#[case] moment: Moment) {
+async fn is_let_go(moment: Moment) {
     let world = moment.world().await;
     moment.decided(&world).await;
     world.delete(moment.means.resource(), "web");
@@ -132,27 +111,7 @@ async fn a_workload_that_is_deleted_before_its_write_arrives_is_let_go(#[case] m
     );
 }
 
-#[rstest]
-#[case(at(Means::Deployment, None, Verb::Patch))]
-#[case(at(Means::Deployment, ENV, Verb::Patch))]
-#[case(at(Means::Deployment, ANNOTATION, Verb::Patch))]
-#[case(at(Means::StatefulSet, ENV, Verb::Patch))]
-#[case(at(Means::DaemonSet, None, Verb::Patch))]
-#[case(at(Means::Rollout, None, Verb::Patch))]
-#[case(at(Means::Rollout, ENV, Verb::Get))]
-#[case(at(Means::Rollout, ENV, Verb::Patch))]
-#[case(at(Means::RestartedRollout, None, Verb::Get))]
-#[case(at(Means::RestartedRollout, None, Verb::Patch))]
-#[case(at(Means::DeploymentConfig, None, Verb::Patch))]
-#[case(at(Means::Custom, None, Verb::Patch))]
-#[case(second(at(Means::Custom, ENV, Verb::Patch)))]
-#[case(at(Means::Job, None, Verb::Get))]
-#[case(of("jobs", at(Means::Job, ENV, Verb::Create)))]
-#[case(at(Means::Job, ENV, Verb::Delete))]
-#[case(at(Means::CronJob, None, Verb::Get))]
-#[case(at(Means::CronJob, None, Verb::Patch))]
-#[tokio::test(start_paused = true)]
-async fn one_of_the_same_name_gets_nothing_of_what_was_meant_for_the_one_before(#[case] moment: Moment) {
+async fn gets_nothing_that_was_meant_for_the_one_before(moment: Moment) {
     let (world, resource) = (moment.world().await, moment.means.resource());
     moment.decided(&world).await;
     world.delete(resource, "web");
@@ -185,6 +144,44 @@ async fn one_of_the_same_name_gets_nothing_of_what_was_meant_for_the_one_before(
         current,
         "and its next change counts"
     );
+}
+
+/// Who is there when the write arrives.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    Nobody,
+    AnotherOne,
+}
+
+#[rstest]
+#[case(at(Means::Deployment, None, Verb::Patch))]
+#[case(at(Means::Deployment, ENV, Verb::Patch))]
+#[case(at(Means::Deployment, ANNOTATION, Verb::Patch))]
+#[case(at(Means::StatefulSet, ENV, Verb::Patch))]
+#[case(at(Means::DaemonSet, None, Verb::Patch))]
+#[case(at(Means::Rollout, None, Verb::Patch))]
+#[case(at(Means::Rollout, ENV, Verb::Get))]
+#[case(at(Means::Rollout, ENV, Verb::Patch))]
+#[case(at(Means::RestartedRollout, None, Verb::Get))]
+#[case(at(Means::RestartedRollout, None, Verb::Patch))]
+#[case(at(Means::DeploymentConfig, None, Verb::Patch))]
+#[case(at(Means::Custom, None, Verb::Patch))]
+#[case(second(at(Means::Custom, ENV, Verb::Patch)))]
+#[case(at(Means::Job, None, Verb::Get))]
+#[case(of("jobs", at(Means::Job, ENV, Verb::Create)))]
+#[case(at(Means::Job, ENV, Verb::Delete))]
+#[case(at(Means::CronJob, None, Verb::Get))]
+#[case(of("jobs", at(Means::CronJob, ENV, Verb::Create)))]
+#[case(at(Means::CronJob, None, Verb::Patch))]
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_goes_before_its_write_arrives(
+    #[case] moment: Moment,
+    #[values(Then::Nobody, Then::AnotherOne)] then: Then,
+) {
+    match then {
+        Then::Nobody => is_let_go(moment).await,
+        Then::AnotherOne => gets_nothing_that_was_meant_for_the_one_before(moment).await,
+    }
 }
 
 /// It is deleted by us, and not made again yet.

@@ -117,6 +117,24 @@ fn a_changed_variable_is_a_roll() {
 }
 
 #[test]
+fn a_workload_without_pods_is_only_written_down_unless_one_turns_up_that_is_older() {
+    let build = Build::env();
+    let record = record(&build, &web(&[("a", "1")]));
+    let idle = Build {
+        rollout: Rollout::Idle,
+        ..build.recorded(&record)
+    };
+    let seeing = |pods| decide(&idle.done(), Sight::Listed, &web(&[("a", "2")]), pods);
+    assert_eq!(seeing(None).verdict, Verdict::LookAtPods);
+    let plan = seeing(Some(Pods::of([])));
+    assert_eq!((plan.verdict, only_news(&plan)), (Verdict::Record, News::Covered));
+    assert!(matches!(
+        seeing(Some(Pods::of([UnixSeconds(50)]))).verdict,
+        Verdict::Roll(_)
+    ));
+}
+
+#[test]
 fn a_changed_file_is_a_touch_where_the_application_rereads_it_and_a_roll_where_not() {
     let verdict = |build: Build| after(&build, &web(&[("a", "1")]), &web(&[("a", "2")])).verdict;
     assert!(matches!(verdict(Build::hot()), Verdict::Touch(_)));

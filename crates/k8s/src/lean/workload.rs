@@ -91,6 +91,7 @@ impl LeanWorkload {
         let (namespace, name) = names(&wire.metadata.namespace, &wire.metadata.name)?;
         let template = wire.spec.template.ok_or_else(|| no_template(kind))?.get();
         let generation = wire.metadata.generation.unwrap_or(0);
+        let replicas = replicas(kind, &wire.spec, &wire.status);
         let observed = Observed {
             uid: wire.metadata.uid,
             annotations: wire.metadata.annotations.0,
@@ -103,13 +104,13 @@ impl LeanWorkload {
             paused: wire.spec.paused,
             owner: None,
             aside: None,
-            rollout: rollout(kind, &wire.spec, generation, &wire.status),
+            rollout: or_idle(rollout(kind, &wire.spec, generation, &wire.status), replicas),
         };
         Ok(Self {
             key: WorkloadKey { kind, namespace, name },
             observed,
             generation,
-            replicas: replicas(kind, &wire.spec, &wire.status),
+            replicas,
             resource_version: wire.metadata.resource_version,
             lender: None,
         })
@@ -133,7 +134,7 @@ impl LeanWorkload {
             aside: parts.aside,
             paused: false,
             owner: None,
-            rollout: parts.rollout,
+            rollout: or_idle(parts.rollout, parts.replicas),
         };
         Ok(Self {
             key: WorkloadKey { kind, namespace, name },
@@ -187,6 +188,13 @@ fn replicas(kind: WorkloadKind, spec: &Spec<'_>, status: &Status) -> Option<u64>
         _ => None,
     };
     replicas.map(|replicas| u64::try_from(replicas).unwrap_or(0))
+}
+
+fn or_idle(rollout: Rollout, replicas: Option<u64>) -> Rollout {
+    match rollout {
+        Rollout::Complete if replicas == Some(0) => Rollout::Idle,
+        rollout => rollout,
+    }
 }
 
 fn rollout(kind: WorkloadKind, spec: &Spec<'_>, generation: i64, status: &Status) -> Rollout {

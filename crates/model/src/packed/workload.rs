@@ -378,6 +378,7 @@ const fn rollout_bits(rollout: Rollout) -> u8 {
         Rollout::Complete => 0,
         Rollout::InProgress => 1,
         Rollout::Failed => 2,
+        Rollout::Idle => 3,
     }
 }
 
@@ -385,7 +386,8 @@ const fn rollout_of_bits(bits: u8) -> Rollout {
     match bits & 3 {
         0 => Rollout::Complete,
         1 => Rollout::InProgress,
-        _ => Rollout::Failed,
+        2 => Rollout::Failed,
+        _ => Rollout::Idle,
     }
 }
 

@@ -124,8 +124,9 @@ fn a_selector_that_cannot_be_a_query_is_refused(#[case] expression: Value) {
 )]
 #[case::scaled_to_zero(
     json!({"spec": {"replicas": 0}, "status": {"replicas": null, "updatedReplicas": null, "availableReplicas": null}}),
-    Rollout::Complete
+    Rollout::Idle
 )]
+#[case::its_last_pod_is_still_there(json!({"spec": {"replicas": 0}}), Rollout::InProgress)]
 #[case::paused(json!({"metadata": {"generation": 4}, "spec": {"paused": true}}), Rollout::Complete)]
 #[case::gave_up(
     json!({"status": {"updatedReplicas": 1, "conditions": [

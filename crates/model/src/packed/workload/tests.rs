@@ -118,7 +118,7 @@ fn rare() -> impl Strategy<Value = Rare> {
 prop_compose! {
     fn workload()(
         (uid, owner) in (uid(), prop::option::of(uid())),
-        (mode, rollout, replace) in (0..4u8, 0..3u8, 0..5u8),
+        (mode, rollout, replace) in (0..4u8, 0..4u8, 0..5u8),
         settle in prop::option::of((any::<u64>(), 0..1_000_000_000u32)),
         mut uses in prop::collection::vec(usage(), 0..4),
         (record, own, same) in (prop::option::of(record()), any::<bool>(), any::<bool>()),
