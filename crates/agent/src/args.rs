@@ -10,17 +10,19 @@ use crate::command_line::CommandLine;
 use crate::process::ProcessName;
 use crate::source::Source;
 
+const FILES: &str = "Files and what follows from their change";
+
 /// The flags of `afresh agent`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Beside an application that runs by itself, in its pod. Durations are written 500ms, 2s, 1m or 1h30m. Commands are words
+Beside an application that runs by itself, in its pod. Durations are written 500ms, 2s, 1m or 1h30m. Commands are words \
 with the shell's quotes, but run without a shell. docs/agent.md has examples.")]
 pub struct AgentArgs {
     /// What is watched and done.
     #[command(flatten)]
     pub watch: WatchArgs,
     /// The process that signal: is sent to, by its name; of another container with shareProcessNamespace
-    #[arg(long, env = "AFRESH_PROCESS", value_name = "NAME")]
+    #[arg(long, env = "AFRESH_PROCESS", value_name = "NAME", help_heading = FILES)]
     pub process: Option<ProcessName>,
     /// How it logs.
     #[command(flatten)]
@@ -29,7 +31,7 @@ pub struct AgentArgs {
 
 /// The flags that `afresh agent` and `afresh run` share: what is watched, and what follows from a change.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Files and what follows from their change")]
+#[command(next_help_heading = FILES)]
 pub struct WatchArgs {
     /// A mounted directory or a file (repeatable; one per line in the variable); together they are one set of files
     #[arg(long, env = "AFRESH_WATCH", value_name = "PATH", value_delimiter = '\n')]

@@ -22,6 +22,7 @@ pub(crate) enum Format {
 
 /// The flags of logging.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Logging")]
 pub struct LogArgs {
     /// What is logged: error, warn, info, debug or trace
     #[arg(long, env = "AFRESH_LOG_LEVEL", default_value = "info", value_parser = level)]

@@ -26,7 +26,7 @@ use crate::{LogArgs, Target, WatchArgs};
 /// The flags of `afresh run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Signals, terminal and standard input go to COMMAND, and its exit status is afresh's (128+N for signal N; 127 if it is
+Signals, terminal and standard input go to COMMAND, and its exit status is afresh's (128+N for signal N; 127 if it is \
 not found, 126 if it cannot be executed). Durations are written 500ms, 2s, 1m or 1h30m.")]
 pub struct RunArgs {
     #[command(flatten)]

@@ -14,17 +14,16 @@ use crate::program::LONG;
 use crate::supervised::other_namespace;
 
 /// The pod's namespace and the other one, with the rights that the recipe grants, and an agent's directory.
-struct Scene {
-    cluster: &'static Cluster,
+struct Scene<'a> {
+    cluster: &'a Cluster,
     own: String,
     platform: String,
     account: Access,
     directory: TempDir,
 }
 
-impl Scene {
-    async fn new() -> Result<Self> {
-        let cluster = Cluster::shared_with_controllers().await?;
+impl<'a> Scene<'a> {
+    async fn new(cluster: &'a Cluster) -> Result<Self> {
         let (own, platform) = (cluster.namespace("own").await?, cluster.namespace("platform").await?);
         let (elsewhere, _) = other_namespace(&platform, &own)?;
         cluster.apply(&elsewhere).await?;
@@ -113,7 +112,7 @@ impl Scene {
 
 #[tokio::test]
 async fn each_change_of_an_object_in_another_namespace_is_acted_on_once_with_the_least_rights() -> Result<()> {
-    let scene = Scene::new().await?;
+    let scene = Scene::new(Cluster::shared_with_controllers().await?).await?;
     let mark = scene.cluster.mark()?;
     scene.write("nginx", "0").await?;
     let mut agent = scene.agent(&format!("configmap/{}/nginx", scene.platform))?;
@@ -144,7 +143,7 @@ async fn each_change_of_an_object_in_another_namespace_is_acted_on_once_with_the
 
 #[tokio::test]
 async fn what_is_not_granted_is_named_and_followed_as_soon_as_it_is() -> Result<()> {
-    let scene = Scene::new().await?;
+    let scene = Scene::new(Cluster::shared_with_controllers().await?).await?;
     scene.write("other", "0").await?;
     let mut agent = scene.agent(&format!("configmap/{}/other", scene.platform))?;
     scene.logged("it cannot be followed now; what is written stays").await?;
@@ -163,5 +162,29 @@ async fn what_is_not_granted_is_named_and_followed_as_soon_as_it_is() -> Result<
     scene.cluster.kubectl(&patch).await?;
     scene.says("objects/key", "0").await?;
     assert!(agent.try_wait()?.is_none(), "it was never ended by that");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_away_for_a_while_costs_nothing_but_the_wait() -> Result<()> {
+    let cluster = Cluster::with_controllers().await?;
+    let scene = Scene::new(&cluster).await?;
+    scene.write("nginx", "0\n").await?;
+    let mut agent = scene.agent(&format!("configmap/{}/nginx", scene.platform))?;
+    scene.says("objects/key", "0\n").await?;
+    scene.logged("watching").await?;
+
+    cluster.kill_api_server().await?;
+    scene.logged("it cannot be followed now; what is written stays").await?;
+    assert_eq!(scene.read("objects/key"), "0\n");
+    cluster.start_api_server().await?;
+    scene.write("nginx", "1\n").await?;
+    scene.says("done", "1\n").await?;
+
+    assert!(agent.try_wait()?.is_none(), "it goes on");
+    // The API server waits for those who still watch.
+    agent.kill().await?;
+    drop(scene);
+    cluster.stop().await?;
     Ok(())
 }
