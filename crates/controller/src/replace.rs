@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use afresh_engine::engine::{Command, Outcome, Roll};
 use afresh_k8s::lean::{LeanRun, LeanWorkload};
-use afresh_k8s::write::job::{self, Notes};
+use afresh_k8s::write::job::{self, Notes, Room};
 use afresh_k8s::write::{Trial, WriteError, template_annotations};
 use afresh_model::annotation::{APPLIED, CONFIG};
 use afresh_model::name::WorkloadKind;
@@ -144,10 +144,10 @@ impl Actor {
         if cron_job["metadata"]["uid"] != *command.uid {
             return Err(WriteError::Gone);
         }
-        if cron_job["spec"]["suspend"] != true {
+        let room = job::room(&cron_job);
+        if room != Room::None {
             let name = job::name_for(&key.name, &roll.config.to_string());
-            let alone = !matches!(cron_job["spec"]["concurrencyPolicy"].as_str(), None | Some("Allow"));
-            if alone && self.runs(command, &name).await? {
+            if room == Room::One && self.runs(command, &name).await? {
                 return Ok(Outcome::Waits { after: BUSY });
             }
             let notes = Notes {

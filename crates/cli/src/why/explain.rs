@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use afresh_engine::plan::{Plan, Verdict as Planned};
 use afresh_engine::touch::Touched;
+use afresh_k8s::write::job::Room;
 use afresh_model::annotation::{APPLIED, EXCLUDE, HOT, INCLUDE, RELOAD, SETTLE};
 use afresh_model::digest::Digest;
 use afresh_model::name::{ConfigKind, WorkloadKind};
@@ -184,6 +185,9 @@ fn notes(facts: &Facts, workload: Option<&Workload>, reload: Origin, objects: &[
                 "since when Afresh is answerable for this workload is not known: {why}"
             ));
         }
+    }
+    if facts.room == Some(Room::One) {
+        notes.push("its concurrencyPolicy lets one Job run at a time: one that runs is waited for".to_owned());
     }
     notes.extend(pause(facts, workload));
     notes.extend(objects.iter().filter_map(out_of_reach));

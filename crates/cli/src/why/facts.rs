@@ -6,6 +6,7 @@ use afresh_engine::evidence::Pods;
 use afresh_engine::plan::{Context, Objects, Plan, View, plan};
 use afresh_engine::sight::{Sight, Sighting, Tracked};
 use afresh_k8s::lean::Owner;
+use afresh_k8s::write::job::Room;
 use afresh_model::convention::Conventions;
 use afresh_model::name::{ConfigKind, ConfigRef, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
@@ -28,6 +29,8 @@ pub(crate) struct Facts {
     pub(crate) aside: Option<Aside>,
     /// Why the controller never looks at it, whatever it says.
     pub(crate) outside: Option<String>,
+    /// What it has room for, if it is a CronJob.
+    pub(crate) room: Option<Room>,
     /// How the controller runs.
     pub(crate) setup: Setup,
     /// By which conventions it reads annotations and marks.

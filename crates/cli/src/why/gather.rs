@@ -7,6 +7,7 @@ use afresh_engine::classes::Classes;
 use afresh_engine::plan::{Context, Verdict};
 use afresh_k8s::digest_key::{self, InstallationKey};
 use afresh_k8s::lean::{LeanConfigMap, LeanMount, LeanPod, LeanSecret, LeanWorkload, Watched};
+use afresh_k8s::write::job::room;
 use afresh_k8s::write::{WriteError, Writer};
 use afresh_model::annotation::TOUCHED;
 use afresh_model::convention::Conventions;
@@ -55,6 +56,7 @@ pub(crate) async fn gather(client: &Client, question: &Question, now: UnixSecond
         observed,
         aside: if is_pod { aside(client, key).await? } else { None },
         outside: None,
+        room: None,
         conventions: setup.config.conventions(),
         context: Context {
             key: stand_in()?.id(),
@@ -74,6 +76,9 @@ pub(crate) async fn gather(client: &Client, question: &Question, now: UnixSecond
     let Some(workload) = facts.kept(&reading) else {
         return Ok(facts);
     };
+    if key.kind == WorkloadKind::CronJob {
+        facts.room = writer.get_whole(key).await.ok().map(|cron_job| room(&cron_job));
+    }
     let digest_key = digest_key(&writer, &mut facts).await?;
     let setup = &question.setup.config;
     let conventions = setup.conventions();

@@ -2,6 +2,7 @@
 
 use afresh_engine::flap;
 use afresh_engine::plan::{Delta, Finding, News, Plan, Verdict as Planned};
+use afresh_k8s::write::job::Room;
 use afresh_model::annotation::RELOAD;
 use afresh_model::convention::Jobs;
 use afresh_model::digest::Digest;
@@ -163,6 +164,11 @@ fn roll(facts: &Facts, workload: &Workload, plan: &Plan, objects: &[ObjectView],
             _ => None,
         }),
     };
+    if facts.room == Some(Room::None) {
+        let summary =
+            format!("would only have its record written: {reason}, but it is suspended, and its next run is fresh");
+        return Decision::new(Verdict::Record, summary, because);
+    }
     let evicting = workload.record.as_ref().and_then(|record| record.evicting.as_ref());
     if let Some(evicting) = evicting.filter(|evicting| evicting.config == config) {
         let summary = format!(

@@ -85,6 +85,28 @@ pub(super) fn forget_generated(spec: &mut Value) {
     }
 }
 
+/// What a CronJob has room for, beside its schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// No Job: it is suspended.
+    None,
+    /// A Job, while no other one of it runs.
+    One,
+    /// A Job at any time.
+    Any,
+}
+
+/// Reads `spec.suspend` and `spec.concurrencyPolicy`.
+#[must_use]
+pub fn room(cron_job: &Value) -> Room {
+    let spec = &cron_job["spec"];
+    match spec["concurrencyPolicy"].as_str() {
+        _ if spec["suspend"] == true => Room::None,
+        None | Some("Allow") => Room::Any,
+        Some(_) => Room::One,
+    }
+}
+
 /// A Job of that name as the CronJob would make it, marked as `kubectl create job --from` does.
 #[must_use]
 pub fn from_cron_job(cron_job: &Value, name: &str, notes: &Notes) -> Value {

@@ -1,5 +1,6 @@
 //! Situations under `afresh reloader`, in Reloader's terms.
 
+use afresh_k8s::write::job::Room;
 use afresh_model::name::{CustomKind, WorkloadKind};
 use afresh_model::reloader::sha1::Sha1;
 use rstest::rstest;
@@ -248,4 +249,26 @@ fn what_only_appears_or_vanishes_is_told_as_the_flags_have_it() {
     };
     assert_eq!(scene("--reload-on-delete=true").explain().verdict, Verdict::Roll);
     assert_ne!(scene("--reload-on-delete=false").explain().verdict, Verdict::Roll);
+}
+
+#[test]
+fn a_cron_job_has_one_made_only_where_it_has_room_for_it() {
+    let scene = |room| {
+        let scene = swapped().kind(WorkloadKind::CronJob).room(room);
+        let scene = scene.before(&[map("web", &json!({"a": "1"}))]);
+        scene.now(&[new_map("web", &json!({"a": "2"}))]).explain()
+    };
+    let suspended = scene(Room::None);
+    assert_eq!(
+        (suspended.verdict, &*suspended.summary),
+        (
+            Verdict::Record,
+            "would only have its record written: configmap/web changed, but it is suspended, and its next run is fresh"
+        )
+    );
+    let busy = scene(Room::One);
+    assert!(
+        busy.verdict == Verdict::Roll && busy.notes[0].contains("one that runs is waited for"),
+        "{busy:?}"
+    );
 }

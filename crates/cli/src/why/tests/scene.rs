@@ -2,6 +2,7 @@
 
 use afresh_engine::plan::Context;
 use afresh_k8s::lean::{LeanConfigMap, LeanSecret, LeanWorkload, Owner, Watched, WithSha1};
+use afresh_k8s::write::job::Room;
 use afresh_model::convention::Conventions;
 use afresh_model::digest::DigestKey;
 use afresh_model::name::{ConfigRef, WorkloadKind};
@@ -65,6 +66,7 @@ pub(super) struct Scene {
     digest_key: bool,
     pods: Option<Result<Vec<PodFact>, String>>,
     setup: Setup,
+    room: Room,
     unread: Vec<ConfigRef>,
     aside: Option<Aside>,
     foreign: bool,
@@ -92,6 +94,7 @@ impl Scene {
                 },
                 ..Setup::default_in("afresh".parse().unwrap(), "afresh-digest-key".parse().unwrap())
             },
+            room: Room::Any,
             unread: Vec::new(),
             aside: None,
             foreign: false,
@@ -198,6 +201,12 @@ impl Scene {
         self
     }
 
+    /// What it has room for as a CronJob.
+    pub(super) fn room(mut self, room: Room) -> Self {
+        self.room = room;
+        self
+    }
+
     /// An object that may not be read.
     pub(super) fn unread(mut self, object: &str) -> Self {
         self.unread.push(object.parse().unwrap());
@@ -268,6 +277,7 @@ impl Scene {
             observed: lean.observed,
             aside: self.aside.clone(),
             outside: None,
+            room: (self.kind == WorkloadKind::CronJob).then_some(self.room),
             conventions: self.setup.config.conventions(),
             setup: self.setup.clone(),
             context: Context {
