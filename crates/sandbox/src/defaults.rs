@@ -16,7 +16,7 @@ pub(crate) fn fill(resource: &Resource, value: &mut Value) {
             value["spec"] = spec;
         }
         ("apps", kind @ ("Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")) => workload(kind, value),
-        ("batch", "Job") => template(value, &["spec", "template"]),
+        ("batch", "Job") => job(value),
         ("batch", "CronJob") => {
             template(value, &["spec", "jobTemplate", "spec", "template"]);
             object::default(value, &["spec", "concurrencyPolicy"], json!("Allow"));
@@ -60,6 +60,27 @@ fn workload(kind: &str, value: &mut Value) {
         _ => {}
     }
     rolling(kind, value);
+    template(value, &["spec", "template"]);
+}
+
+fn job(value: &mut Value) {
+    let unset = |key: &str| object::at(value, &["spec", key]).is_none();
+    let mut defaults = vec![
+        ("parallelism", json!(1)),
+        ("completionMode", json!("NonIndexed")),
+        ("suspend", json!(false)),
+        ("podReplacementPolicy", json!("TerminatingOrFailed")),
+        ("manualSelector", json!(false)),
+    ];
+    if unset("parallelism") && unset("completions") {
+        defaults.push(("completions", json!(1)));
+    }
+    if unset("backoffLimitPerIndex") {
+        defaults.push(("backoffLimit", json!(6)));
+    }
+    for (key, default) in defaults {
+        object::default(value, &["spec", key], default);
+    }
     template(value, &["spec", "template"]);
 }
 

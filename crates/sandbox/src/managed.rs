@@ -19,6 +19,8 @@ pub(crate) struct Manager<'a> {
     pub(crate) time: &'a str,
     /// Whether `status` can only be changed through the status subresource.
     pub(crate) has_status: bool,
+    /// Whether elements of lists are known by a key of theirs; of a kind that the server does not know, a list is one.
+    pub(crate) keyed_lists: bool,
 }
 
 impl Manager<'_> {
@@ -121,11 +123,26 @@ fn difference(old: &Value, new: &Value, manager: &Manager<'_>) -> (Value, Value)
             // A few entries: cheap to copy without what the server keeps itself.
             let [old, new] = [old, new].map(own_metadata);
             compare_fields(old.as_ref(), new.as_ref(), key, &mut taken, &mut gone);
-        } else {
+        } else if manager.keyed_lists {
             compare_fields(old.get(key), new.get(key), key, &mut taken, &mut gone);
+        } else {
+            let [old, new] = [old, new].map(|object| object.get(key).map(lists_as_one));
+            compare_fields(old.as_ref(), new.as_ref(), key, &mut taken, &mut gone);
         }
     }
     (Value::Object(taken), Value::Object(gone))
+}
+
+/// The same with each list as a single plain value.
+fn lists_as_one(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.clone(), lists_as_one(value)))
+            .collect(),
+        Value::Array(_) => Value::String(value.to_string()),
+        plain => plain.clone(),
+    }
 }
 
 /// The metadata that clients own, if there is any.
@@ -282,6 +299,9 @@ fn is_atomic(field: &str) -> bool {
 }
 
 fn whole_element(item: &Value, field: &str) -> Value {
+    if field == "ownerReferences" {
+        return json!({}); // an owner is owned as one
+    }
     let mut set = whole(item, field, "");
     object::set(&mut set, &["."], json!({}));
     set
@@ -329,6 +349,7 @@ mod tests {
             subresource: "",
             time,
             has_status: false,
+            keyed_lists: true,
         }
     }
 

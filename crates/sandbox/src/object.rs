@@ -139,6 +139,18 @@ pub(crate) fn tidy(object: &mut Value) {
     }
 }
 
+/// The same for the metadata alone.
+pub(crate) fn tidy_metadata(object: &mut Value) {
+    let metadata = object.get_mut("metadata").map(Value::take).unwrap_or_default();
+    let mut alone = serde_json::json!({ "metadata": metadata });
+    tidy(&mut alone);
+    if let Some(metadata) = remove(&mut alone, &["metadata"]) {
+        object["metadata"] = metadata;
+    } else if let Some(map) = object.as_object_mut() {
+        map.remove("metadata");
+    }
+}
+
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {

@@ -156,8 +156,9 @@ impl ApiError {
         Self::about(404, "NotFound", Subject::plural(resource), name, message)
     }
 
-    pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
-        let message = format!("{} {name:?} already exists", resource.qualified());
+    pub(crate) fn already_exists(resource: &Resource, name: &str, is_going: bool) -> Self {
+        let why = if is_going { "object is being deleted: " } else { "" };
+        let message = format!("{why}{} {name:?} already exists", resource.qualified());
         Self::about(409, "AlreadyExists", Subject::plural(resource), name, message)
     }
 

@@ -30,7 +30,12 @@ impl Door {
 
 /// Normalises a decoded body: nulls and empty maps vanish, `stringData` is folded, defaults are filled in.
 pub(crate) fn decode(resource: &Resource, value: &mut Value) {
-    object::tidy(value);
+    if resource.custom {
+        // Of an unknown kind only metadata is decoded.
+        object::tidy_metadata(value);
+    } else {
+        object::tidy(value);
+    }
     value["apiVersion"] = json!(resource.api_version());
     value["kind"] = json!(resource.kind);
     match resource.kind.as_str() {
@@ -78,6 +83,27 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
     object::remove(value, &["metadata", "generation"]);
     if resource.generation != Generation::None {
         object::set(value, &["metadata", "generation"], json!(1));
+    }
+}
+
+/// By what a Job finds its pods, unless somebody has chosen that: its own uid.
+pub(crate) fn finish_create(resource: &Resource, value: &mut Value) {
+    if resource.group != "batch" || resource.kind != "Job" || object::flag(value, &["spec", "manualSelector"]) {
+        return;
+    }
+    let (uid, name) = (object::uid(value).to_owned(), object::name(value).to_owned());
+    object::set(
+        value,
+        &["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"],
+        json!(uid),
+    );
+    for (label, text) in [
+        ("controller-uid", &uid),
+        ("batch.kubernetes.io/controller-uid", &uid),
+        ("job-name", &name),
+        ("batch.kubernetes.io/job-name", &name),
+    ] {
+        object::set(value, &["spec", "template", "metadata", "labels", label], json!(text));
     }
 }
 

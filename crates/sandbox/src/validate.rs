@@ -236,6 +236,11 @@ fn immutable(resource: &Resource, old: &Value, new: &Value) -> Vec<Cause> {
             let shown = object::at(new, &["spec", "selector"]).cloned().unwrap_or_default();
             causes.push(Cause::invalid("spec.selector", &shown, "field is immutable"));
         }
+        // A suspended one that never ran may change where its pods go; nobody here does.
+        ("batch", "Job") if changed(&["spec", "template"]) => {
+            let shown = object::at(new, &["spec", "template"]).cloned().unwrap_or_default();
+            causes.push(Cause::invalid("spec.template", &shown, "field is immutable"));
+        }
         ("apps", "StatefulSet") if changed(&["spec"]) => causes.extend(stateful_set_fixed(old, new)),
         ("", "Pod") if changed(&["spec"]) => causes.extend(pod_fixed(old, new)),
         _ => {}

@@ -68,8 +68,8 @@ impl Server {
         }
         self.check_namespace(resource, namespace, &name)?;
         let key = key(resource, namespace, &name);
-        if self.store.get(resource.storage(), &key).is_some() {
-            return Err(ApiError::already_exists(resource, &name));
+        if let Some(there) = self.store.get(resource.storage(), &key) {
+            return Err(ApiError::already_exists(resource, &name, object::is_deleting(there)));
         }
         object::remove(&mut value, &["metadata", "resourceVersion"]);
         let uid = self.random.uid();
@@ -79,6 +79,7 @@ impl Server {
             &["metadata", "creationTimestamp"],
             json!(self.clock.stamp()),
         );
+        strategy::finish_create(resource, &mut value);
         let value = convert::to_stored(resource, value);
         if write.dry_run {
             return Ok(Arc::new(value));
@@ -214,6 +215,7 @@ impl Server {
             subresource,
             time: &time,
             has_status: resource.status,
+            keyed_lists: !resource.custom,
         };
         managed::record(old, new, &manager);
     }

@@ -275,6 +275,9 @@ fn list(sandbox: &Sandbox, call: &Call, view: View) -> Result<Answer, ApiError> 
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
     if let Some(token) = page.continue_token {
         metadata["continue"] = json!(token);
+    } else if call.resource.custom {
+        // Which Go leaves out of every kind that it knows.
+        metadata["continue"] = json!("");
     }
     if let Some(remaining) = page.remaining {
         metadata["remainingItemCount"] = json!(remaining);

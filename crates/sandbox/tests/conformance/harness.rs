@@ -217,6 +217,12 @@ impl World {
                 if key == "fieldsV1" {
                     drop_markers(map);
                 }
+                if key == "f:ownerReferences" {
+                    let owners = std::mem::take(map).into_iter().enumerate();
+                    *map = owners
+                        .map(|(number, (_, fields))| (format!("owner {number}"), fields))
+                        .collect();
+                }
                 map.iter_mut().for_each(|(key, value)| self.normalise(value, key));
             }
             Value::Array(items) => {
@@ -238,7 +244,7 @@ impl World {
     fn normal_text(&mut self, text: &str, key: &str) -> String {
         let text = text.replace(&self.namespace, "NAMESPACE");
         match key {
-            "uid" if text.len() == 36 => {
+            "uid" | "controller-uid" | "batch.kubernetes.io/controller-uid" if text.len() == 36 => {
                 let next = self.uids.len();
                 format!("UID {}", self.uids.entry(text).or_insert(next))
             }

@@ -13,9 +13,10 @@ mod patches;
 mod status;
 mod times;
 mod watches;
+mod work;
 mod workloads;
 
-use afresh_sandbox::{Options, Sandbox};
+use afresh_sandbox::{Options, Resource, Sandbox};
 use afresh_testbed::Cluster;
 use harness::{World, compare};
 use kube::Client;
@@ -55,8 +56,23 @@ same!(patches_behave_alike, patches::script);
 same!(lists_behave_alike, lists::script);
 same!(watches_behave_alike, watches::script);
 same!(workload_objects_behave_alike, workloads::script);
+same!(jobs_and_cron_jobs_behave_alike, work::script);
 same!(status_and_refusals_behave_alike, status::script);
 same!(times_of_changes_behave_alike, times::script);
+
+#[tokio::test]
+async fn a_kind_of_one_s_own_behaves_alike() {
+    let cluster = Cluster::shared().await.unwrap();
+    cluster.apply(&work::definition().to_string()).await.unwrap();
+    let name = format!("crd/{}.{}", work::PLURAL, work::GROUP);
+    let wait = ["wait", "--for=condition=Established", &name, "--timeout=60s"];
+    cluster.kubectl(&wait).await.unwrap();
+    let mut real = real(cluster).await;
+    let (handle, mut mock) = sandbox(&Options::api_server_only()).await;
+    handle.register(Resource::custom(work::GROUP, work::VERSION, work::PLURAL, work::KIND));
+    tokio::join!(work::own_kind(&mut real), work::own_kind(&mut mock));
+    compare("a_kind_of_one_s_own_behaves_alike", &real, &mock);
+}
 
 #[tokio::test]
 async fn controllers_behave_alike() {
