@@ -79,7 +79,7 @@ async fn a_job_is_made_again_once_with_reloaders_mark_and_told() {
     assert_eq!(now["metadata"]["labels"], json!({"queue": "q"}));
     let env = &now["spec"]["template"]["spec"]["containers"][0]["env"];
     assert_eq!(env[0]["name"], "STAKATER_APP_CONFIGMAP");
-    assert_eq!(now["spec"]["suspend"], Value::Null);
+    assert_eq!(now["spec"]["suspend"], false);
     assert_eq!(world.told("Reloaded", "work").len(), 1);
 }
 
