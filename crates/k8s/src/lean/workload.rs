@@ -91,7 +91,6 @@ impl LeanWorkload {
         let (namespace, name) = names(&wire.metadata.namespace, &wire.metadata.name)?;
         let template = wire.spec.template.ok_or_else(|| no_template(kind))?.get();
         let generation = wire.metadata.generation.unwrap_or(0);
-        let replicas = replicas(kind, &wire.spec, &wire.status);
         let observed = Observed {
             uid: wire.metadata.uid,
             annotations: wire.metadata.annotations.0,
@@ -104,13 +103,16 @@ impl LeanWorkload {
             paused: wire.spec.paused,
             owner: None,
             aside: None,
-            rollout: or_idle(rollout(kind, &wire.spec, generation, &wire.status), replicas),
+            rollout: or_idle(
+                rollout(kind, &wire.spec, generation, &wire.status),
+                wire.spec.replicas == Some(0),
+            ),
         };
         Ok(Self {
             key: WorkloadKey { kind, namespace, name },
             observed,
             generation,
-            replicas,
+            replicas: replicas(kind, &wire.spec, &wire.status),
             resource_version: wire.metadata.resource_version,
             lender: None,
         })
@@ -134,7 +136,7 @@ impl LeanWorkload {
             aside: parts.aside,
             paused: false,
             owner: None,
-            rollout: or_idle(parts.rollout, parts.replicas),
+            rollout: or_idle(parts.rollout, parts.replicas == Some(0)),
         };
         Ok(Self {
             key: WorkloadKey { kind, namespace, name },
@@ -190,9 +192,10 @@ fn replicas(kind: WorkloadKind, spec: &Spec<'_>, status: &Status) -> Option<u64>
     replicas.map(|replicas| u64::try_from(replicas).unwrap_or(0))
 }
 
-fn or_idle(rollout: Rollout, replicas: Option<u64>) -> Rollout {
+/// `zero` is what its owner says. That a DaemonSet has no node is only what its controller found, some time ago.
+fn or_idle(rollout: Rollout, zero: bool) -> Rollout {
     match rollout {
-        Rollout::Complete if replicas == Some(0) => Rollout::Idle,
+        Rollout::Complete if zero => Rollout::Idle,
         rollout => rollout,
     }
 }

@@ -182,6 +182,10 @@ fn a_stateful_set_rollout_is_read(#[case] patch: Value, #[case] expected: Rollou
     json!({"observedGeneration": 2, "updatedNumberScheduled": 3, "numberAvailable": 3}), json!({}), Rollout::InProgress
 )]
 #[case::on_delete(json!({}), json!({"updateStrategy": {"type": "OnDelete"}}), Rollout::Complete)]
+#[case::without_a_node(
+    json!({"desiredNumberScheduled": 0, "updatedNumberScheduled": 0, "numberAvailable": 0}), json!({"replicas": null}),
+    Rollout::Complete
+)]
 fn a_daemon_set_rollout_is_read(#[case] status: Value, #[case] spec: Value, #[case] expected: Rollout) {
     let mut patch = json!({"spec": spec, "status": {"desiredNumberScheduled": 3}});
     merge(&mut patch["status"], &status);
