@@ -1,5 +1,6 @@
 //! Waiting for what others bring about.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -31,19 +32,53 @@ pub async fn eventually<T, E: From<Error>>(
     limit: Duration,
     mut look: impl AsyncFnMut() -> Result<Option<T>, E>,
 ) -> Result<T, E> {
+    let named = async || Ok(look().await?.ok_or("it is not so"));
+    eventually_else(what, limit, named).await
+}
+
+/// The same, where `look` gives what it saw instead: of a wait in vain the error tells what was there at the end.
+///
+/// # Errors
+/// As [`eventually`].
+pub async fn eventually_else<T, S: Display, E: From<Error>>(
+    what: &str,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Result<Result<T, S>, E>,
+) -> Result<T, E> {
     let started = Instant::now();
     loop {
-        if let Some(value) = look().await? {
-            return Ok(value);
-        }
+        let seen = match look().await? {
+            Ok(value) => return Ok(value),
+            Err(seen) => seen,
+        };
         if started.elapsed() > limit {
             return Err(Error::TimedOut {
                 what: what.to_owned(),
                 limit,
-                last: "it is not so".to_owned(),
+                last: seen.to_string(),
             }
             .into());
         }
         sleep(INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_in_vain_tells_what_was_seen_last() {
+        let mut looks = 0;
+        let look = async || {
+            looks += 1;
+            Ok::<Result<(), String>, Error>(Err(format!("{looks} pods")))
+        };
+        let error = eventually_else("three pods", Duration::from_millis(1), look)
+            .await
+            .unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("three pods did not come about within 1ms: "), "{text}");
+        assert!(text.ends_with(&format!("{looks} pods")), "{text}");
     }
 }

@@ -1,6 +1,6 @@
 //! `afresh.dev/reload: evict`, with budgets that a real API server keeps.
 
-use afresh_testbed::{Cluster, eventually};
+use afresh_testbed::{Cluster, eventually, eventually_else};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
@@ -29,9 +29,10 @@ async fn allows(world: &World<'_>, disruptions: u64) -> Result<()> {
     let look = async || {
         let status = world.get(&path).await?["status"].clone();
         let observed = status["disruptionsAllowed"].as_u64() == Some(disruptions);
-        anyhow::Ok((observed && status["expectedPods"].as_u64() > Some(0)).then_some(()))
+        let counted = status["expectedPods"].as_u64() > Some(0);
+        anyhow::Ok((observed && counted).then_some(()).ok_or(status))
     };
-    eventually(&format!("a budget that allows {disruptions}"), LONG, look).await
+    eventually_else(&format!("a budget that allows {disruptions}"), LONG, look).await
 }
 
 fn uid(pod: &Value) -> String {
@@ -42,9 +43,10 @@ async fn uids(world: &World<'_>, count: usize) -> Result<Vec<String>> {
     let look = async || {
         let mut uids: Vec<_> = world.pods("db").await?.iter().map(uid).collect();
         uids.sort();
-        anyhow::Ok((uids.len() == count).then_some(uids))
+        let seen = format!("{uids:?}");
+        anyhow::Ok((uids.len() == count).then_some(uids).ok_or(seen))
     };
-    eventually(&format!("{count} pods"), LONG, look).await
+    eventually_else(&format!("{count} pods"), LONG, look).await
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -123,15 +125,27 @@ async fn a_budget_is_kept_and_the_next_pod_waits_for_the_one_before() -> Result<
 
     world.apply(&[budget(1)]).await?;
     let kept = |uids: &[String]| before.iter().filter(|uid| uids.contains(uid)).count();
-    let first = async || anyhow::Ok(Some(uids(&world, 2).await?).filter(|uids| kept(uids) == 1));
-    let first = eventually("one pod replaced", LONG, first).await?;
+    let first = async || {
+        let uids = uids(&world, 2).await?;
+        let seen = format!("{uids:?} of {before:?}; {}", controller.last_words());
+        anyhow::Ok(Some(uids).filter(|uids| kept(uids) == 1).ok_or(seen))
+    };
+    let first = eventually_else("one pod replaced", LONG, first).await?;
     // It does not become ready by itself, so there it stops, however often it is looked at.
     again(&world, "list", "pods", 2).await?;
     assert_eq!(uids(&world, 2).await?, first, "the next one waits");
 
     make_ready(&world).await?;
-    let second = async || anyhow::Ok(Some(uids(&world, 2).await?).filter(|uids| kept(uids) == 0));
-    eventually("both pods replaced", LONG, second).await?;
+    let second = async || {
+        let pods = world.pods("db").await?;
+        let uids: Vec<String> = pods.iter().map(uid).collect();
+        let done = uids.len() == 2 && kept(&uids) == 0;
+        anyhow::Ok(
+            done.then_some(())
+                .ok_or_else(|| format!("{pods:?}; {}", controller.last_words())),
+        )
+    };
+    eventually_else("both pods replaced", LONG, second).await?;
     make_ready(&world).await?;
     let done = async || anyhow::Ok((told(&world, "Evicted").await? == 1).then_some(()));
     eventually("the end that is told", LONG, done).await?;

@@ -11,7 +11,7 @@ pub(crate) use jobs::job;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use afresh_testbed::{Cluster, eventually};
+use afresh_testbed::{Cluster, eventually_else};
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -115,19 +115,20 @@ impl Defined {
     pub(crate) async fn adopted(&self, world: &World<'_>, name: &str) -> Result<Value> {
         let look = async || {
             let object = self.get(world, name).await?;
-            let applied = object["metadata"]["annotations"]["afresh.dev/applied"].is_string();
-            anyhow::Ok(applied.then_some(object))
+            let is_adopted = applied(&object).is_string();
+            anyhow::Ok(if is_adopted { Ok(object) } else { Err(object) })
         };
-        eventually(&format!("{} {name} adopted", self.kind), LONG, look).await
+        eventually_else(&format!("{} {name} adopted", self.kind), LONG, look).await
     }
 
     /// Waits for another template and returns the object.
     pub(crate) async fn rolled(&self, world: &World<'_>, name: &str, before: &Value) -> Result<Value> {
         let look = async || {
             let object = self.get(world, name).await?;
-            anyhow::Ok((config(&object) != config(before)).then_some(object))
+            let is_rolled = config(&object) != config(before);
+            anyhow::Ok(if is_rolled { Ok(object) } else { Err(object) })
         };
-        eventually(&format!("{} {name} rolled", self.kind), LONG, look).await
+        eventually_else(&format!("{} {name} rolled", self.kind), LONG, look).await
     }
 
     fn flag(&self) -> String {

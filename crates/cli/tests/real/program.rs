@@ -116,7 +116,8 @@ impl Controller {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn last_words(&self) -> String {
+    /// The end of what it has logged.
+    pub(crate) fn last_words(&self) -> String {
         let log = self.logged();
         let lines: Vec<_> = log.lines().rev().take(20).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use afresh_testbed::{Access, Cluster, eventually};
+use afresh_testbed::{Access, Cluster, eventually_else};
 use anyhow::{Context as _, Result};
 use kube::Client;
 use serde_json::{Value, json};
@@ -197,14 +197,11 @@ impl<'a> World<'a> {
     /// Waits until Afresh has written down what the workload is up to.
     pub(crate) async fn adopted(&self, kind: &str, name: &str) -> Result<()> {
         let look = async || {
-            let workload = self.workload(kind, name).await?;
-            anyhow::Ok(
-                workload["metadata"]["annotations"]["afresh.dev/applied"]
-                    .as_str()
-                    .map(drop),
-            )
+            let about = self.workload(kind, name).await?["metadata"].take();
+            let applied = about["annotations"]["afresh.dev/applied"].is_string();
+            anyhow::Ok(applied.then_some(()).ok_or(about))
         };
-        eventually(&format!("{kind} {name} adopted"), LONG, look).await
+        eventually_else(&format!("{kind} {name} adopted"), LONG, look).await
     }
 
     /// Waits until the workload's own controller has taken notice of it.
@@ -212,9 +209,10 @@ impl<'a> World<'a> {
         let look = async || {
             let workload = self.workload(kind, name).await?;
             let current = workload["metadata"]["generation"].as_u64();
-            anyhow::Ok((workload["status"]["observedGeneration"].as_u64() >= current).then_some(()))
+            let observed = workload["status"]["observedGeneration"].as_u64() >= current;
+            anyhow::Ok(observed.then_some(()).ok_or(workload))
         };
-        eventually(&format!("{kind} {name} observed"), LONG, look).await
+        eventually_else(&format!("{kind} {name} observed"), LONG, look).await
     }
 
     /// How often the workload's own controller was given another template: the number of its revisions, less the first.
@@ -237,8 +235,15 @@ impl<'a> World<'a> {
 
     /// Waits until the workload was rolled so often.
     pub(crate) async fn rolled(&self, kind: &str, name: &str, times: u64) -> Result<()> {
-        let look = async || anyhow::Ok((self.rolls(kind, name).await? >= times).then_some(()));
-        eventually(&format!("{kind} {name} rolled {times} times"), LONG, look).await
+        let look = async || {
+            let rolls = self.rolls(kind, name).await?;
+            let seen = match rolls < times {
+                true => format!("{rolls} times: {}", self.workload(kind, name).await?["metadata"]),
+                false => String::new(),
+            };
+            anyhow::Ok((rolls >= times).then_some(()).ok_or(seen))
+        };
+        eventually_else(&format!("{kind} {name} rolled {times} times"), LONG, look).await
     }
 
     /// Waits until `controller` has seen everything that was written before this call and has nothing left to do here:
@@ -246,10 +251,13 @@ impl<'a> World<'a> {
     pub(crate) async fn rest(&self, controller: &Controller) -> Result<()> {
         let fence = self.fence().await?;
         let look = async || {
-            let state = controller.state().await.ok();
-            anyhow::Ok(state.filter(|state| at_rest(state, &self.namespace, fence)).map(drop))
+            anyhow::Ok(match controller.state().await {
+                Ok(state) if at_rest(&state, &self.namespace, fence) => Ok(()),
+                Ok(state) => Err(format!("{state}\n{}", controller.last_words())),
+                Err(error) => Err(format!("{error:#}\n{}", controller.last_words())),
+            })
         };
-        eventually("a controller at rest", LONG, look).await
+        eventually_else("a controller at rest", LONG, look).await
     }
 
     /// Writes a ConfigMap and a Secret that nothing uses: who has seen both has seen what was written before.

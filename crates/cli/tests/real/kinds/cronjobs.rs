@@ -1,7 +1,7 @@
 //! CronJobs: nothing under `afresh controller`, as their next run is fresh; a Job at once under `afresh reloader`.
 
 use afresh_model::reloader::sha1::Sha1;
-use afresh_testbed::{Cluster, eventually};
+use afresh_testbed::{Cluster, eventually, eventually_else};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
@@ -57,9 +57,10 @@ async fn made(world: &World<'_>, count: usize) -> Result<Vec<Value>> {
     let look = async || {
         let mut jobs = all_jobs(world).await?;
         jobs.sort_by_key(|job| job["metadata"]["creationTimestamp"].as_str().map(str::to_owned));
-        anyhow::Ok((jobs.len() >= count).then_some(jobs))
+        let names: Vec<String> = jobs.iter().map(|job| job["metadata"]["name"].to_string()).collect();
+        anyhow::Ok((jobs.len() >= count).then_some(jobs).ok_or(names.join(", ")))
     };
-    let jobs = eventually(&format!("{count} Jobs"), LONG, look).await?;
+    let jobs = eventually_else(&format!("{count} Jobs"), LONG, look).await?;
     assert_eq!(jobs.len(), count, "{jobs:?}");
     Ok(jobs)
 }

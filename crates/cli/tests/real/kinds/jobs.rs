@@ -1,6 +1,6 @@
 //! Jobs, made again: by their own word under `afresh controller`, as other workloads are rolled under `afresh reloader`.
 
-use afresh_testbed::{Cluster, eventually};
+use afresh_testbed::{Cluster, eventually, eventually_else};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
@@ -39,17 +39,20 @@ async fn names(world: &World<'_>) -> Result<Vec<String>> {
 async fn job_adopted(world: &World<'_>, name: &str) -> Result<Value> {
     let look = async || {
         let job = get_job(world, name).await?;
-        anyhow::Ok(applied(&job).is_string().then_some(job))
+        anyhow::Ok(if applied(&job).is_string() { Ok(job) } else { Err(job) })
     };
-    eventually(&format!("job {name} adopted"), LONG, look).await
+    eventually_else(&format!("job {name} adopted"), LONG, look).await
 }
 
 async fn made_again(world: &World<'_>, name: &str, before: &Value) -> Result<Value> {
     let look = async || {
-        let job = get_job(world, name).await.ok();
-        anyhow::Ok(job.filter(|job| uid(job) != uid(before)))
+        anyhow::Ok(match get_job(world, name).await {
+            Ok(job) if uid(&job) != uid(before) => Ok(job),
+            Ok(job) => Err(job.to_string()),
+            Err(error) => Err(format!("{error:#}; there are {:?}", names(world).await?)),
+        })
     };
-    eventually(&format!("job {name} made again"), LONG, look).await
+    eventually_else(&format!("job {name} made again"), LONG, look).await
 }
 
 /// One that runs, one with a selector of its own, and those that are to be left alone; one of those has ended.
