@@ -83,6 +83,19 @@ async fn a_job_is_made_again_once_with_reloaders_mark_and_told() {
     assert_eq!(world.told("Reloaded", "work").len(), 1);
 }
 
+/// Kills the controller in a change, at a request that the filter means, after so many others: before or after it is done.
+async fn crash(world: &mut World, filter: &Filter, before: usize, done: bool) {
+    let faults = world.sandbox.faults().clone();
+    faults.next_requests(before, filter.clone(), RequestFault::Delay(Duration::ZERO));
+    faults.next_requests(1, filter.clone(), RequestFault::Crash { done });
+    let crashed = faults.clone();
+    let crash = tokio::spawn(async move { crashed.crashed().await });
+    world.configmap("app", json!({"a": "2"}));
+    tokio::time::timeout(MINUTES, crash).await.unwrap().unwrap();
+    world.kill();
+    faults.quiet();
+}
+
 /// Reloader deletes the Job and then creates it: whatever ends in between takes the Job with it.
 #[tokio::test(start_paused = true)]
 async fn a12_a_crash_at_any_request_of_making_a_job_again_loses_no_job_and_makes_it_once() {
@@ -91,17 +104,7 @@ async fn a12_a_crash_at_any_request_of_making_a_job_again_loses_no_job_and_makes
         for done in [false, true] {
             let mut world = with(job()).await;
             let old = uid(&world);
-            let faults = world.sandbox.faults().clone();
-            faults.next_requests(before, filter.clone(), RequestFault::Delay(Duration::ZERO));
-            faults.next_requests(1, filter.clone(), RequestFault::Crash { done });
-            let crash = tokio::spawn({
-                let faults = faults.clone();
-                async move { faults.crashed().await }
-            });
-            world.configmap("app", json!({"a": "2"}));
-            tokio::time::timeout(MINUTES, crash).await.unwrap().unwrap();
-            world.kill();
-            faults.quiet();
+            crash(&mut world, &filter, before, done).await;
             world.restart();
             world.settle_for(MINUTES).await;
             let case = format!("step {step}, done: {done}");
@@ -156,17 +159,7 @@ async fn a12_a_job_that_may_not_be_made_for_long_is_made_when_it_may_be() {
 async fn a_stand_in_that_nobody_needs_goes_and_takes_nothing_with_it() {
     let mut world = with(job()).await;
     let old = uid(&world);
-    let faults = world.sandbox.faults().clone();
-    let gone = RequestFault::Crash { done: true };
-    faults.next_requests(1, creates(), gone);
-    let crash = tokio::spawn({
-        let faults = faults.clone();
-        async move { faults.crashed().await }
-    });
-    world.configmap("app", json!({"a": "2"}));
-    tokio::time::timeout(MINUTES, crash).await.unwrap().unwrap();
-    world.kill();
-    faults.quiet();
+    crash(&mut world, &creates(), 0, true).await;
     assert_eq!(jobs(&world).len(), 2);
     world.configmap("app", json!({"a": "1"}));
     world.restart();
