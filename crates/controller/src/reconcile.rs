@@ -244,7 +244,7 @@ impl Controller {
         let result = result_word(&done.outcome, self.actor.dry_run);
         self.metrics.action(done.word, done.key.kind.word(), result, done.took);
         self.metrics.touches.inc_by(done.touched as u64);
-        if let (Some(since), Outcome::Written(_)) = (done.since, &done.outcome) {
+        if let (Some(since), Outcome::Written(_) | Outcome::Recorded { .. }) = (done.since, &done.outcome) {
             self.metrics
                 .latency_seconds
                 .observe(self.clock.millis().since(since).as_secs_f64());
@@ -304,6 +304,10 @@ const fn result_word(outcome: &Outcome, dry_run: bool) -> &'static str {
         Outcome::Written(_) | Outcome::Touched { .. } if dry_run => "dry-run",
         Outcome::Eviction(Eviction::Refused { .. }) => "refused",
         Outcome::Eviction(Eviction::Waits) => "waits",
-        Outcome::Written(_) | Outcome::Touched { .. } | Outcome::Pods(_) | Outcome::Eviction(_) => "ok",
+        Outcome::Written(_)
+        | Outcome::Recorded { .. }
+        | Outcome::Touched { .. }
+        | Outcome::Pods(_)
+        | Outcome::Eviction(_) => "ok",
     }
 }

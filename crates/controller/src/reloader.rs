@@ -133,7 +133,7 @@ impl Compat {
     pub(crate) fn finished(&self, done: &Done) {
         let how = match &done.outcome {
             _ if done.word != "roll" => return,
-            Outcome::Written(_) => Reload::Succeeded,
+            Outcome::Written(_) | Outcome::Recorded { .. } => Reload::Succeeded,
             Outcome::Failed { .. } => Reload::Failed,
             _ => return,
         };

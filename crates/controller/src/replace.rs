@@ -50,7 +50,7 @@ impl Actor {
             Replace::Recreate => self.make_again(command, roll, committed).await,
             Replace::Spawn => self.spawn(command, roll).await,
             // The record comes first; the pods follow one by one.
-            Replace::Evict => self.patch(command, record_body(&roll.record)).await,
+            Replace::Evict => self.patch_record(command, record_body(&roll.record)).await,
         }
     }
 
@@ -76,6 +76,9 @@ impl Actor {
     async fn change_built_in(&self, command: &Command, roll: &Roll) -> Result<Outcome, WriteError> {
         let (key, uid) = (&command.key, &command.uid);
         let body = body::roll(roll, self.paused_at());
+        if roll.marks.is_none() && roll.pause.is_none() {
+            return self.patch_record(command, body).await;
+        }
         if roll.marks.as_ref().and_then(Marking::spec).is_none() {
             return self.patch(command, body).await;
         }
@@ -172,13 +175,30 @@ impl Actor {
 
     /// A record by itself, without an action.
     pub(crate) async fn write_record(&self, command: &Command, record: &Record) -> Result<Outcome, WriteError> {
-        match self.patch(command, record_body(record)).await {
+        match self.patch_record(command, record_body(record)).await {
             Err(error) if self.conventions.strategy.is_some() && is_beyond_reloader(command.key.kind, &error) => {
                 self.unwritten.keep(&command.key, record);
                 Ok(Outcome::Written(None))
             }
             answer => answer,
         }
+    }
+
+    /// A patch after which nothing is another but the record, and what does not count in the template.
+    async fn patch_record(&self, command: &Command, body: Value) -> Result<Outcome, WriteError> {
+        let answer = self.writer.record_workload(&command.key, &command.uid, body).await;
+        let receipt = match answer {
+            Ok(receipt) => receipt,
+            Err(WriteError::Unreadable(_)) => return Ok(Outcome::Written(None)),
+            Err(error) => return Err(error),
+        };
+        Ok(match receipt.revision {
+            Some(revision) => Outcome::Recorded {
+                record: receipt.record().ok().flatten().map(Box::new),
+                revision,
+            },
+            None => Outcome::Written(None),
+        })
     }
 
     /// The key that says since when a Deployment is paused.

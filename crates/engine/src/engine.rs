@@ -199,6 +199,13 @@ impl Action {
 pub enum Outcome {
     /// The patch was accepted; the workload as the server answered it, if it could be read.
     Written(Option<Box<Workload>>),
+    /// The same of a patch that changes nothing else that is kept: of the answer only this was read.
+    Recorded {
+        /// The record that the workload bears.
+        record: Option<Box<Record>>,
+        /// Its revision.
+        revision: Revision,
+    },
     /// The pods were looked at.
     Pods(Pods),
     /// A pass of touches ended.

@@ -317,20 +317,28 @@ impl Observed {
     }
 
     fn record(&self) -> Result<Option<Record>, Problem> {
-        let Some(text) = self.annotations.get(annotation::APPLIED) else {
-            return Ok(None);
-        };
-        let problem = |message| Problem {
-            key: annotation::APPLIED.into(),
-            place: Place::Workload,
-            message,
-        };
-        let record = Record::parse(text).map_err(|error| problem(error.to_string()))?;
-        // A Job made again carries the record of the one before: there was no moment at which to write another.
-        let before = self.annotations.get(annotation::REPLACES);
-        let own = record.uid == self.uid || before.is_some_and(|before| **before == *record.uid);
-        Ok(own.then_some(record))
+        record_of(&self.uid, &self.annotations)
     }
+}
+
+/// The record that stands in the annotations of the workload of this UID; `None` if there is none of its own.
+///
+/// # Errors
+/// If the annotation is no record.
+pub fn record_of(uid: &str, annotations: &Annotations) -> Result<Option<Record>, Problem> {
+    let Some(text) = annotations.get(annotation::APPLIED) else {
+        return Ok(None);
+    };
+    let problem = |message| Problem {
+        key: annotation::APPLIED.into(),
+        place: Place::Workload,
+        message,
+    };
+    let record = Record::parse(text).map_err(|error| problem(error.to_string()))?;
+    // A Job made again carries the record of the one before: there was no moment at which to write another.
+    let before = annotations.get(annotation::REPLACES);
+    let own = *record.uid == *uid || before.is_some_and(|before| **before == *record.uid);
+    Ok(own.then_some(record))
 }
 
 impl Workload {

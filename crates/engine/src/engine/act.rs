@@ -278,7 +278,14 @@ impl Engine {
             self.slots.of(id).failures = 0;
         }
         match outcome {
-            Outcome::Written(answer) => self.written(id, run, answer, now),
+            Outcome::Written(answer) => {
+                self.tell_written(id, &run);
+                self.written(id, run, answer, now);
+            }
+            Outcome::Recorded { record, revision } => {
+                self.tell_written(id, &run);
+                self.recorded(id, &run, record, revision, now);
+            }
             Outcome::Pods(pods) => {
                 self.slots.of(id).pods = Some(pods);
                 self.agenda.changed(id, now.mono);
@@ -292,7 +299,7 @@ impl Engine {
         }
     }
 
-    fn written(&mut self, id: WorkloadId, run: Running, answer: Option<Box<Workload>>, now: Now) {
+    fn tell_written(&mut self, id: WorkloadId, run: &Running) {
         self.slots.of(id).touch = TouchState::Idle;
         match &run.action {
             Action::Roll(roll) => self.tell_rolled(id, roll.replace, &run.findings),
@@ -300,6 +307,9 @@ impl Engine {
             _ => {}
         }
         self.slots.of(id).evict = None;
+    }
+
+    fn written(&mut self, id: WorkloadId, run: Running, answer: Option<Box<Workload>>, now: Now) {
         let Some(Indexed { key, mut workload, .. }) = self.index.workload(id) else {
             return;
         };
@@ -312,6 +322,23 @@ impl Engine {
             (None, Action::Touch { .. } | Action::Evict { .. } | Action::LookAtPods { .. }) => {}
         }
         self.index.apply_workload(key, workload, Sight::Live);
+        self.agenda.changed(id, now.mono);
+    }
+
+    /// The rest of the workload comes by its watch, at the same revision; if that was quicker, nothing is left to take in.
+    fn recorded(&mut self, id: WorkloadId, run: &Running, record: Option<Box<Record>>, revision: Revision, now: Now) {
+        let Some(Indexed { key, mut workload, .. }) = self.index.workload(id) else {
+            return;
+        };
+        if workload.revision < Some(revision) {
+            workload.record = record;
+            workload.revision = Some(revision);
+            if matches!(&run.action, Action::Roll(roll) if roll.replace == Replace::Template) {
+                // Its own controller cannot have been quicker than this answer.
+                workload.rollout = Rollout::InProgress;
+            }
+            self.index.apply_workload(key, workload, Sight::Live);
+        }
         self.agenda.changed(id, now.mono);
     }
 
@@ -374,10 +401,12 @@ fn template_digest(config: Digest, before: Rolls) -> Digest {
 /// A write whose answer lacks the record was undone on its way, by an admission webhook say. Without a pause it would
 /// be sent again at once, for ever.
 fn believed(action: &Action, outcome: Outcome) -> Outcome {
-    let Outcome::Written(Some(answer)) = &outcome else {
-        return outcome;
+    let (kept, answer) = match &outcome {
+        Outcome::Written(Some(answer)) => (answer.record.as_deref(), Some(answer)),
+        Outcome::Recorded { record, .. } => (record.as_deref(), None),
+        _ => return outcome,
     };
-    if matches!(action, Action::EndPause(_)) && pause::is_over_due(answer) {
+    if matches!(action, Action::EndPause(_)) && answer.is_some_and(|answer| pause::is_over_due(answer)) {
         return Outcome::Failed {
             after: None,
             denied: true,
@@ -385,7 +414,6 @@ fn believed(action: &Action, outcome: Outcome) -> Outcome {
         };
     }
     let Some(wrote) = action.record() else { return outcome };
-    let kept = answer.record.as_ref();
     if kept.is_some_and(|record| record.applied.contains(&wrote.applied) && record.evicting == wrote.evicting) {
         return outcome;
     }

@@ -127,6 +127,22 @@ impl EntrySink for Kept {
     }
 }
 
+/// Our own annotations, and no others.
+#[derive(Default)]
+pub(super) struct Ours(pub(super) Annotations);
+
+impl EntrySink for Ours {
+    fn entry<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        if key.starts_with(OURS) {
+            if let Some(value) = map.next_value::<Option<String>>()? {
+                self.0.insert(key.to_owned(), value);
+            }
+            return Ok(());
+        }
+        map.next_value::<IgnoredAny>().map(drop)
+    }
+}
+
 /// The annotations of a config object that may say something of it.
 #[derive(Default)]
 pub(super) struct Words(pub(super) Annotations);

@@ -8,9 +8,9 @@ use http::Request;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::{JSON, STRATEGIC_MERGE_PATCH, WriteError, Writer, decoded, demand_uid, text};
+use super::{JSON, METADATA, STRATEGIC_MERGE_PATCH, WriteError, Writer, decoded, demand_uid, text};
 use crate::discovery;
-use crate::lean::LeanWorkload;
+use crate::lean::{LeanWorkload, Receipt};
 
 /// The names of collections that had to be asked for, one for each kind of one's own.
 #[derive(Clone, Default)]
@@ -43,7 +43,17 @@ impl Writer {
         self.patch_or_try(key, uid, body, Trial::No).await
     }
 
-    /// The same, and perhaps only tried.
+    /// As [`Self::patch_workload`] for a patch that writes a record. Only the record is read from the answer: reading a whole
+    /// workload is the most expensive part of a change, and its own watch brings it anyway.
+    ///
+    /// # Errors
+    /// See [`Self::patch_workload`].
+    pub async fn record_workload(&self, key: &WorkloadKey, uid: &str, body: Value) -> Result<Receipt, WriteError> {
+        let answer = self.patch_as(key, uid, body, METADATA, Trial::No).await?;
+        decoded(Receipt::decode(text(&answer)?))
+    }
+
+    /// As [`Self::patch_workload`], and perhaps only tried.
     ///
     /// # Errors
     /// See [`WriteError`].
@@ -51,15 +61,26 @@ impl Writer {
         &self,
         key: &WorkloadKey,
         uid: &str,
-        mut body: Value,
+        body: Value,
         trial: Trial,
     ) -> Result<LeanWorkload, WriteError> {
+        let answer = self.patch_as(key, uid, body, JSON, trial).await?;
+        decoded(LeanWorkload::decode(key.kind, text(&answer)?))
+    }
+
+    async fn patch_as(
+        &self,
+        key: &WorkloadKey,
+        uid: &str,
+        mut body: Value,
+        accept: &str,
+        trial: Trial,
+    ) -> Result<Vec<u8>, WriteError> {
         demand_uid(&mut body, uid);
         let subresource = if key.kind == WorkloadKind::Pod { "/status" } else { "" };
         let path = format!("{}{subresource}", self.path(key).await?);
-        let answer = self.patch_at(&path, &body, JSON, trial).await;
-        let answer = self.unless_gone(key, answer)?;
-        decoded(LeanWorkload::decode(key.kind, text(&answer)?))
+        let answer = self.patch_at(&path, &body, accept, trial).await;
+        self.unless_gone(key, answer)
     }
 
     /// As [`Self::patch_workload`], but lists with a key are merged by it (a strategic merge patch), so that one variable
