@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::variables::Variable;
 use crate::annotation;
 use crate::digest::{TemplateHash, TemplateHasher};
-use crate::reloader::marker::{LAST_RELOADED_FROM, is_marker};
+use crate::reloader::marker::{LAST_RELOADED_FROM, PREFIX, is_marker};
 
 /// The hash of a pod template as JSON text without what Afresh writes into it: `afresh.dev/config`, and the marks of
 /// Reloader. The marks of a template are added to its hash by [`crate::reloader::marks::Stamps::hash`].
@@ -159,6 +159,14 @@ impl<'de> Visitor<'de> for Walk<'_> {
 impl TemplateHasher {
     /// Takes a container's `env` less Reloader's variables; one that holds nothing else is as if it were not there.
     fn env(&mut self, field: &str, env: &RawValue) -> Result<(), serde_json::Error> {
+        if has_entries(env) && !may_hold_marks(env) {
+            self.token(field.as_bytes());
+            return Walk {
+                hasher: self,
+                place: Place::Elsewhere,
+            }
+            .deserialize(&mut serde_json::Deserializer::from_str(env.get()));
+        }
         let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(env.get()) else {
             return Ok(()); // null; the API server accepts nothing else
         };
@@ -182,4 +190,16 @@ impl TemplateHasher {
         self.token(b"]");
         Ok(())
     }
+}
+
+/// Whether it is a list of at least one entry.
+fn has_entries(env: &RawValue) -> bool {
+    let inside = env.get().strip_prefix('[').map(str::trim_start);
+    inside.is_some_and(|inside| !inside.starts_with(']'))
+}
+
+/// Whether one of the entries could be a mark, by a look at the text: in most templates none is, and then each entry need
+/// not be read by itself. An escape could hide a name.
+fn may_hold_marks(env: &RawValue) -> bool {
+    env.get().contains(PREFIX) || env.get().contains('\\')
 }

@@ -118,6 +118,24 @@ fn the_golden_value_never_changes() {
 }
 
 #[test]
+fn an_escape_that_could_hide_a_mark_changes_nothing_else() {
+    let env = |env: &str| hash(&format!(r#"{{"spec":{{"containers":[{{"name":"a","env":{env}}}]}}}}"#)).unwrap();
+    // Each pair is the same, written so that the entries are read together, and one by one.
+    for (plain, escaped) in [
+        (r#"[{"name":"A","value":"b"}]"#, r#"[{"name":"A","value":"\u0062"}]"#),
+        (
+            r#"[{"name":"A","value":"b"},{"name":"B","valueFrom":{"secretKeyRef":{"name":"c","key":"d"}}}]"#,
+            r#"[{"name":"\u0041","value":"b"},{"name":"B","valueFrom":{"secretKeyRef":{"name":"c","key":"d"}}}]"#,
+        ),
+        ("[]", "null"),
+    ] {
+        assert_eq!(env(plain), env(escaped), "{plain}");
+    }
+    let marked = r#"[{"name":"\u0053TAKATER_WEB_CONFIGMAP","value":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}]"#;
+    assert_eq!(env(marked), env("[]"), "a mark that hides behind an escape is one");
+}
+
+#[test]
 fn null_reads_as_nothing() {
     let template: PodTemplate = serde_json::from_str(
         r#"{"metadata":{"annotations":null},"spec":{"containers":[{"name":"a","env":null}],"volumes":null}}"#,
