@@ -123,20 +123,23 @@ fn while_it_waits_for_content_it_answers_and_ends_as_a_program_that_is_terminate
     }
 }
 
+/// What it takes to be given checked content only.
+fn checked_by(scene: &Scene, check: &str) -> [String; 6] {
+    let (volume, output) = (scene.volume(), scene.path("output-dir"));
+    let paths = [volume.to_str().unwrap(), output.to_str().unwrap()];
+    ["--watch", paths[0], "--output", paths[1], "--check", check].map(str::to_owned)
+}
+
 #[test]
 fn while_it_waits_for_good_content_it_answers_and_ends_as_a_program_that_is_terminated() {
     let scene = Scene::new();
     scene.write(&[("a", "bad")]);
-    let (volume, output) = (scene.volume(), scene.path("output-dir"));
-    let flags = [
-        "--watch",
-        volume.to_str().unwrap(),
-        "--output",
-        output.to_str().unwrap(),
-        "--check",
-        "grep -q good {}/a",
-    ];
-    let run = waiting(&scene, &flags, "the check failed: exit status: 1");
+    let flags = checked_by(&scene, "grep -q good {}/a");
+    let run = waiting(
+        &scene,
+        &flags.each_ref().map(String::as_str),
+        "the check failed: exit status: 1",
+    );
     run.signal(Signal::TERM);
     assert_eq!(run.code(), 143);
     assert!(scene.lines().is_empty(), "the program was never started");
@@ -146,18 +149,9 @@ fn while_it_waits_for_good_content_it_answers_and_ends_as_a_program_that_is_term
 fn a_check_that_hangs_at_the_start_keeps_nobody_from_ending_it() {
     let scene = Scene::new();
     scene.write(&[("a", "1")]);
-    let (volume, output) = (scene.volume(), scene.path("output-dir"));
-    let flags = [
-        "--watch",
-        volume.to_str().unwrap(),
-        "--output",
-        output.to_str().unwrap(),
-        "--check",
-        "sh -c 'touch $DIR/checking; exec sleep 1000'",
-        "--timeout",
-        "1h",
-    ];
-    let run = scene.run(&flags, "echo started");
+    let flags = checked_by(&scene, "sh -c 'touch $DIR/checking; exec sleep 1000'");
+    let flags = flags.each_ref().map(String::as_str);
+    let run = scene.run(&[&flags[..], &["--timeout", "1h"]].concat(), "echo started");
     eventually("the check runs", || scene.path("checking").exists().then_some(()));
     run.signal(Signal::TERM);
     assert_eq!(run.code(), 143);
