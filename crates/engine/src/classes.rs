@@ -190,6 +190,7 @@ impl Classes {
             matched: class.manner.matched,
             created: newest.created,
             written: newest.written,
+            rewritten: newest.rewritten,
             revision: newest.revision,
         })
     }

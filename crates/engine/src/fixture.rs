@@ -86,6 +86,7 @@ pub(crate) fn object(data: &[(&str, &str)], at: i64, revision: u64) -> ConfigObj
         matched: false,
         created: Some(UnixSeconds(at)),
         written: Some(UnixSeconds(at)),
+        rewritten: false,
         revision: Some(Revision(revision)),
     }
 }

@@ -25,6 +25,7 @@ const WRITTEN: u8 = 8;
 const REVISION: u8 = 16;
 const MATCHED: u8 = 32;
 const SHA1: u8 = 64;
+const REWRITTEN: u8 = 128;
 
 /// See the module's documentation. With four keys, a name of 13 characters and one user it takes some 130 bytes, where a
 /// [`Tracked`] alone takes two allocations of 208.
@@ -128,6 +129,7 @@ fn pack(tracked: &Tracked, to: &mut Packer) {
             | flag(object.matched, MATCHED)
             | flag(object.created.is_some(), CREATED)
             | flag(object.written.is_some(), WRITTEN)
+            | flag(object.rewritten, REWRITTEN)
             | flag(object.revision.is_some(), REVISION)
             | flag(object.sha1.is_some(), SHA1),
     );
@@ -167,6 +169,7 @@ fn unpack(from: &mut Unpacker<'_>) -> Tracked {
             matched: flags & MATCHED != 0,
             created,
             written,
+            rewritten: flags & REWRITTEN != 0,
             revision,
         },
         change: match change & 15 {
@@ -189,7 +192,7 @@ mod tests {
         #[test]
         fn what_is_kept_comes_back_whole(
             data in prop::collection::btree_map("[a-z]{1,8}", "[a-z]{0,8}", 0..6),
-            (immutable, ignored, matched) in any::<(bool, bool, bool)>(),
+            (immutable, ignored, matched, rewritten) in any::<(bool, bool, bool, bool)>(),
             (created, written) in any::<(Option<i64>, Option<i64>)>(),
             (revision, at) in any::<(Option<u64>, u64)>(),
             (change, since) in (0..3, 0..3),
@@ -205,6 +208,7 @@ mod tests {
                 matched,
                 created: created.map(UnixSeconds),
                 written: written.map(UnixSeconds),
+                rewritten,
                 revision: revision.map(Revision),
             };
             let change = match change { 0 => Change::Found, 1 => Change::Created, _ => Change::Modified };

@@ -460,7 +460,7 @@ fn adopted<O: Objects + ?Sized>(view: &View<'_, O>, usage: &Use, tracked: Option
     // No container could start before the object was there, so one that is as it was made has been seen by all.
     let untouched = match tracked.change {
         Change::Created => true,
-        Change::Found => tracked.object.written == tracked.object.created,
+        Change::Found => tracked.object.is_as_made(),
         Change::Modified => false,
     };
     if tracked.changed.surely_before(view.sighting.uses) {

@@ -22,8 +22,18 @@ pub struct ConfigObject {
     pub created: Option<UnixSeconds>,
     /// When its data was last written: the newest time among the `managedFields` entries that own data.
     pub written: Option<UnixSeconds>,
+    /// Known to have been written to since it was made, though the two times may share a second.
+    pub rewritten: bool,
     /// `metadata.resourceVersion`.
     pub revision: Option<Revision>,
+}
+
+impl ConfigObject {
+    /// As far as is known, nobody has written to it since it was made.
+    #[must_use]
+    pub fn is_as_made(&self) -> bool {
+        !self.rewritten && self.written == self.created
+    }
 }
 
 /// The first thing that a new pod would lack.

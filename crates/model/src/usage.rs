@@ -348,6 +348,7 @@ mod tests {
             matched: false,
             created: None,
             written: None,
+            rewritten: false,
             revision: None,
         };
         let needs = gathered(&mounted_and_env(), &[]).remove(0).needs;

@@ -210,6 +210,7 @@ fn unread() -> ConfigObject {
         matched: true,
         created: None,
         written: None,
+        rewritten: false,
         revision: None,
     }
 }

@@ -23,8 +23,9 @@ impl Engine {
         for key in classes {
             let mut users = match self.classes.object(key) {
                 Some(object) => {
-                    let before = self.index.object(key).map(|known| (known.created, known.written));
-                    let after = (object.created, object.written);
+                    let told = |object: &ConfigObject| (object.created, object.written, object.rewritten);
+                    let before = self.index.object(key).as_ref().map(told);
+                    let after = told(&object);
                     let users = self.index.apply_object(key, object, sight);
                     if before == Some(after) {
                         users

@@ -59,7 +59,7 @@ fn mounted<O: Objects + ?Sized>(view: &View<'_, O>, tracked: Option<&Tracked>, k
     {
         return Mounted::Unclear(News::Unseen); // all that is left is a pod that has not yet got what is recorded
     }
-    if written.is_none() || written != tracked.object.created {
+    if written.is_none() || !tracked.object.is_as_made() {
         return Mounted::AsAnyOther;
     }
     if known == Known::No && tracked.change != Change::Modified {

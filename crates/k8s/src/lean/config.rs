@@ -105,6 +105,7 @@ impl Identity {
             matched,
             created: self.created,
             written: self.written,
+            rewritten: false,
             revision: revision(&self.resource_version),
         };
         let key = ConfigKey {

@@ -217,6 +217,28 @@ fn versions_given_to_running_pods_while_a_rollout_brings_them_too_do_not_wait_fo
     );
 }
 
+/// Times have whole seconds: the mount and what was written to it may share one.
+#[test]
+fn a_rotation_within_the_second_of_its_mount_does_not_wait_for_the_end_of_a_rollout() {
+    let mut engine = running(&uses(&["db"]), &["db"]);
+    let record = {
+        let id = engine.index().id(&deployment("web")).unwrap();
+        engine.index().workload(id).unwrap().workload.record.clone().unwrap()
+    };
+    let rolling = Build {
+        rollout: Rollout::InProgress,
+        ..uses(&["db"]).recorded(&record).at(2_000)
+    };
+    engine.apply_workload(deployment("web"), rolling.done(), Vec::new(), Sight::Live, now(5_000));
+    let (key, as_mounted) = mount("db", "a", "2", 5_000, 5_000);
+    let rotated = Mount {
+        rewritten: true,
+        ..as_mounted
+    };
+    mounted(&mut engine, (key, rotated), 5_500);
+    assert_eq!(finish_all(&mut engine, 20_000), ["roll"]);
+}
+
 #[test]
 fn an_application_that_rereads_its_files_needs_nothing() {
     let hot = uses(&["db"]).with("afresh.dev/hot", "true");

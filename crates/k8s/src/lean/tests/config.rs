@@ -88,6 +88,7 @@ fn a_config_map_is_its_name_and_digests() {
         matched: false,
         created: Some("2026-11-21T10:00:00Z".parse().unwrap()),
         written: Some("2026-11-21T10:00:05Z".parse().unwrap()),
+        rewritten: false,
         revision: Some(Revision(42)),
     };
     assert_eq!(seen, expected);
