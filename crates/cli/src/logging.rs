@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How logs look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,7 +48,28 @@ pub(crate) fn begin(filter: &str, format: Format) {
 }
 
 fn filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|_| format!("{text:?} is no log level: write error, warn, info, debug or trace"))
+    // A word alone would be taken for the name of a crate, and silence everything else.
+    let fine = |directive: &str| directive.contains('=') || directive.trim().parse::<LevelFilter>().is_ok();
+    let parses = EnvFilter::try_new(text).is_ok() && text.split(',').all(fine);
+    parses.then(|| text.to_owned()).ok_or_else(|| {
+        format!("{text:?} is no log level: write error, warn, info, debug or trace, or info,afresh_k8s=debug")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_refused_rather_than_taken_for_a_crate() {
+        for text in ["info", "WARN", "off", "info,afresh_k8s=debug", "afresh_engine=trace"] {
+            assert_eq!(filter(text).as_deref(), Ok(text));
+        }
+        for text in ["inof", "loud", "", "info,afresh_k8s", "info,afresh_k8s=loud"] {
+            assert!(
+                filter(text).is_err_and(|message| message.contains("write error, warn, info")),
+                "{text}"
+            );
+        }
+    }
 }

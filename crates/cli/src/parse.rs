@@ -67,15 +67,51 @@ pub(crate) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
         .map_err(|_| format!("{text:?} is no address: write :9090, 127.0.0.1:9090 or 0 for none"))
 }
 
-/// A label selector; the API server knows the whole grammar, this catches what cannot be one.
+/// A label selector. The API server would refuse a wrong one at each attempt to list, for ever.
 pub(crate) fn selector(text: &str) -> Result<String, String> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "-_./=!, ()".contains(c);
-    if text.trim().is_empty() || !text.chars().all(fine) {
-        return Err(format!(
-            "{text:?} is no label selector: write key=value, key!=value, key in (a,b), or just key"
-        ));
+    let mut depth = 0;
+    let requirements = text.split(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    });
+    if requirements.into_iter().all(|text| is_requirement(text.trim())) {
+        return Ok(text.to_owned());
     }
-    Ok(text.to_owned())
+    Err(format!(
+        "{text:?} is no label selector: write key=value, key!=value, key in (a,b), key notin (a,b), key or !key"
+    ))
+}
+
+fn is_requirement(text: &str) -> bool {
+    if let Some(key) = text.strip_prefix('!') {
+        return is_label_key(key.trim());
+    }
+    let set = [" notin ", " in "].into_iter().find_map(|word| text.split_once(word));
+    if let Some((key, values)) = set {
+        let values = values
+            .trim()
+            .strip_prefix('(')
+            .and_then(|values| values.strip_suffix(')'));
+        let each = |values: &str| values.split(',').all(|value| is_label_value(value.trim()));
+        return is_label_key(key.trim()) && values.is_some_and(each);
+    }
+    match ["!=", "==", "="].into_iter().find_map(|sign| text.split_once(sign)) {
+        Some((key, value)) => is_label_key(key.trim()) && is_label_value(value.trim()),
+        None => is_label_key(text),
+    }
+}
+
+fn is_label_key(text: &str) -> bool {
+    let (prefix, own) = text
+        .rsplit_once('/')
+        .map_or((None, text), |(prefix, own)| (Some(prefix), own));
+    !own.is_empty() && is_label_value(own) && prefix.is_none_or(|prefix| name(prefix).is_ok())
+}
+
+fn is_label_value(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let ends = text.bytes().next().into_iter().chain(text.bytes().last());
+    text.len() <= 63 && text.bytes().all(inner) && ends.into_iter().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]
@@ -102,10 +138,31 @@ mod tests {
 
     #[test]
     fn a_selector_is_looked_at_before_the_server_sees_it() {
-        for text in ["app=web", "app!=web", "tier in (a, b),!canary", "app"] {
+        for text in [
+            "app=web",
+            "app==web",
+            "app != web",
+            "app=",
+            "tier in (a, b),!canary",
+            "tier notin (a),app",
+            "example.org/part-of=x_y.z",
+        ] {
             assert!(selector(text).is_ok(), "{text}");
         }
-        for text in ["", "  ", "app=web;rm", "a\"b"] {
+        for text in [
+            "",
+            "  ",
+            "app=web;rm",
+            "a\"b",
+            "a=b=c",
+            "=web",
+            "app=-web",
+            "tier in a",
+            "tier in (a",
+            "app=web,",
+            "a b",
+            "/x=y",
+        ] {
             assert!(selector(text).is_err(), "{text}");
         }
     }

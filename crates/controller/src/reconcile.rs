@@ -102,13 +102,18 @@ impl Controller {
                 "not served; it is looked for now and then: {}",
                 failure.message
             ),
-            Fact::Failed(failure) => tracing::warn!(
-                kind = kind_word(source.kind),
-                failure = failure.kind.word(),
-                retry_in_ms = failure.retry_in.as_millis(),
-                "watch: {}",
-                failure.message
-            ),
+            Fact::Failed(failure) => {
+                tracing::warn!(
+                    kind = kind_word(source.kind),
+                    failure = failure.kind.word(),
+                    retry_in_ms = failure.retry_in.as_millis(),
+                    "watch: {}",
+                    failure.message
+                );
+                if failure.kind == FailureKind::Denied {
+                    self.engine.do_without(&source, now);
+                }
+            }
         }
     }
 
@@ -254,12 +259,13 @@ impl Controller {
         match &done.outcome {
             Outcome::Failed { message, .. } => tracing::warn!(%workload, action, took_ms, "failed: {message}"),
             Outcome::Eviction(Eviction::Evicted(pod)) => {
-                tracing::info!(%workload, action, result, took_ms, %pod, cause = done.cause);
+                tracing::info!(%workload, action, result, took_ms, %pod, cause = done.cause, "evicted a pod");
             }
-            _ if matches!(done.word, "roll" | "touch") => {
-                tracing::info!(%workload, action, result, took_ms, touched = done.touched, cause = done.cause);
+            Outcome::Touched { touched, .. } => {
+                tracing::info!(%workload, action, result, took_ms, touched, cause = done.cause, "acted");
             }
-            _ => tracing::debug!(%workload, action, result, took_ms),
+            _ if done.word == "roll" => tracing::info!(%workload, action, result, took_ms, cause = done.cause, "acted"),
+            _ => tracing::debug!(%workload, action, result, took_ms, "done"),
         }
         let is_missing = done.key.kind == WorkloadKind::Job && matches!(done.outcome, Outcome::Failed { .. });
         self.engine.finish(done.job, done.outcome, self.clock.now());

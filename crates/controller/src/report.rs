@@ -40,12 +40,8 @@ impl Controller {
     }
 
     fn ready(&self) -> Answer {
-        let unsynced: Vec<&str> = self
-            .watches
-            .iter()
-            .filter(|watch| !watch.status.is_synced())
-            .map(|watch| kind_word(watch.source.kind))
-            .collect();
+        let unsynced = self.watches.iter().filter(|watch| !watch.status.is_synced());
+        let unsynced: Vec<String> = unsynced.map(unlisted).collect();
         let trouble = match (&unsynced[..], self.term.trouble()) {
             ([], None) => {
                 return Answer {
@@ -54,7 +50,7 @@ impl Controller {
                 };
             }
             ([], Some(trouble)) => format!("can neither lead nor take over: {trouble}\n"),
-            (kinds, _) => format!("not listed yet: {}\n", kinds.join(", ")),
+            (kinds, _) => format!("not listed yet: {}\n", kinds.join("; ")),
         };
         Answer {
             healthy: false,
@@ -184,4 +180,14 @@ impl Controller {
         let silence = seen.heard.map_or(-1, |ago| big(ago.as_secs()));
         metrics.watch_silence.get_or_create(&labels).set(silence);
     }
+}
+
+/// What is watched, and what keeps it from being listed.
+fn unlisted(watch: &Watch) -> String {
+    let kind = kind_word(watch.source.kind);
+    let namespace = watch.source.namespace.as_ref();
+    let place = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
+    let trouble = watch.status.snapshot().last_failure;
+    let trouble = trouble.map_or_else(String::new, |trouble| format!(" ({trouble})"));
+    format!("{kind}{place}{trouble}")
 }

@@ -287,6 +287,8 @@ pub struct Engine {
     owners: BTreeMap<Box<str>, Siblings>,
     departed: Vec<Departed>,
     unsynced: BTreeSet<Source>,
+    /// Those of them that nobody waits for.
+    without: BTreeSet<Source>,
     leading: bool,
     scope: Scope,
     object_problems: BTreeMap<ConfigKey, Problem>,
@@ -313,6 +315,7 @@ impl Engine {
             owners: BTreeMap::new(),
             departed: Vec::new(),
             unsynced: sources.into_iter().collect(),
+            without: BTreeSet::new(),
             leading: false,
             scope: Scope::default(),
             object_problems: BTreeMap::new(),
@@ -399,8 +402,11 @@ impl Engine {
                 self.tell_problems(id, problems);
                 self.agenda.changed(id, now.mono);
             }
-            Applied::Changed(id) => {
+            Applied::Changed(id, replaced) => {
                 self.tell_problems(id, problems);
+                if let Some(rolls) = replaced {
+                    self.record_replaced(id, rolls, now);
+                }
                 self.agenda_changed(id, now);
                 self.take_turns(now);
             }
@@ -427,6 +433,7 @@ impl Engine {
 
     /// A watch begins to list anew.
     pub fn begin_list(&mut self, source: &Source) {
+        self.without.remove(source);
         let namespace = source.namespace.as_ref();
         match source.kind {
             SourceKind::Classes => self.classes.begin_classes(namespace),
@@ -459,7 +466,22 @@ impl Engine {
             self.move_out(id);
         }
         self.objects_changed(&users, now);
-        if self.unsynced.remove(source) && self.is_synced() {
+        let waited = !self.knows_enough();
+        self.unsynced.remove(source);
+        if waited && self.knows_enough() {
+            self.consider_all(now);
+        }
+    }
+
+    /// A watch may not even list: workloads of other kinds do not wait for that. Without its config objects nothing can
+    /// be decided.
+    pub fn do_without(&mut self, source: &Source, now: Now) {
+        if source.kind.workload().is_none() || !self.unsynced.contains(source) {
+            return;
+        }
+        let waited = !self.knows_enough();
+        self.without.insert(source.clone());
+        if waited && self.knows_enough() {
             self.consider_all(now);
         }
     }
@@ -585,7 +607,11 @@ impl Engine {
     }
 
     fn acts(&self) -> bool {
-        self.leading && self.is_synced()
+        self.leading && self.knows_enough()
+    }
+
+    fn knows_enough(&self) -> bool {
+        self.unsynced.is_subset(&self.without)
     }
 }
 
@@ -596,6 +622,7 @@ use slots::{Slots, TouchState};
 mod act;
 mod departed;
 mod evicting;
+mod meddling;
 mod pause;
 mod slots;
 mod tell;

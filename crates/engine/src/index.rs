@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
 use afresh_model::packed::Head;
+use afresh_model::record::Rolls;
 use afresh_model::workload::Workload;
 
 use self::catalogue::Catalogue;
@@ -88,8 +89,8 @@ pub struct Indexed {
 pub enum Applied {
     /// It is new, or another one under an old name.
     New(WorkloadId),
-    /// What matters of it changed.
-    Changed(WorkloadId),
+    /// What matters of it changed. If it had a record and has another one or none, what the former said of its rolls.
+    Changed(WorkloadId, Option<Rolls>),
     /// Nothing that matters changed.
     Same(WorkloadId),
     /// It is older than what is known.
@@ -176,13 +177,19 @@ impl Index {
                 after.rollout,
                 &after.pause,
             );
+        let replaced = before.record.as_ref().filter(|_| before.record != after.record);
+        let replaced = replaced.map(|record| record.rolls);
         let namespace = key.namespace.clone();
         let id = self.workloads.put(key, workload, sighting, &mut self.names);
         if !uses_alike {
             self.unlink(id, &namespace, &before);
             self.link(id);
         }
-        if same { Applied::Same(id) } else { Applied::Changed(id) }
+        if same {
+            Applied::Same(id)
+        } else {
+            Applied::Changed(id, replaced)
+        }
     }
 
     /// Takes out a workload, or one that is no longer to be kept current.

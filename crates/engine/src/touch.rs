@@ -50,6 +50,11 @@ impl Touched {
             .filter(|touched: &Self| touched.count > 0)
     }
 
+    /// Whether it was written by another clock, or by a person: nobody waits for that to come.
+    fn is_ahead_of(&self, now: UnixSeconds) -> bool {
+        self.first.parse::<UnixSeconds>().is_ok_and(|first| first > now)
+    }
+
     fn next(before: Option<Self>, config: Digest, now: UnixSeconds) -> Self {
         let at = now.to_string();
         match before {
@@ -104,7 +109,7 @@ pub fn pass(pods: &[Pod], config: Digest, schedule: &[Duration], now: UnixSecond
         pod.touched
             .as_deref()
             .and_then(Touched::parse)
-            .filter(|touched| touched.config == wanted)
+            .filter(|touched| touched.config == wanted && !touched.is_ahead_of(now))
     };
     let known: Vec<(&Pod, Option<Touched>)> = pods.iter().map(|pod| (pod, current(pod))).collect();
     let first = known
@@ -168,6 +173,7 @@ fn earliest(slot: &mut Option<UnixSeconds>, at: UnixSeconds) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
@@ -235,6 +241,22 @@ mod tests {
     }
 
     #[test]
+    fn a_first_touch_that_is_still_to_come_is_not_waited_for() {
+        let ahead =
+            json!({"config": config("new").to_string(), "count": 1, "first": "2099-01-01T00:00:00Z", "at": "x"});
+        let mut pods = [Pod {
+            touched: Some(ahead.to_string().into()),
+            ..pod("a", 0)
+        }];
+        for now in [1_000, 1_002, 1_065] {
+            let plan = pass(&pods, config("new"), &SCHEDULE, UnixSeconds(now));
+            assert_eq!(plan.now.len(), 1, "{now}");
+            carry_out(&mut pods, &plan);
+        }
+        assert!(pass(&pods, config("new"), &SCHEDULE, UnixSeconds(1_066)).is_done());
+    }
+
+    #[test]
     fn without_pods_there_is_nothing_to_do() {
         assert!(pass(&[], config("new"), &SCHEDULE, UnixSeconds(0)).is_done());
     }
@@ -242,7 +264,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_annotation_panics_and_every_pass_ends(text in "\\PC*", count: u32, at in "\\PC*") {
-            let record = serde_json::json!({"config": config("new").to_string(), "count": count, "first": at, "at": at});
+            let record = json!({"config": config("new").to_string(), "count": count, "first": at, "at": at});
             for touched in [text, record.to_string()] {
                 let mut pods = [Pod { touched: Some(touched.into()), ..pod("a", 0) }];
                 for now in [0, 2, 65, 130, 195] {

@@ -56,20 +56,22 @@ pub struct Connection {
 }
 
 /// There is no usable configuration. The connection itself is made by the first request.
+///
+/// None has a source: kube's own messages quote theirs already, and a chain would say everything three times.
 #[derive(Debug, Error)]
 pub enum ConnectError {
     /// Neither a kubeconfig nor a ServiceAccount.
     #[error("{0}; give --kubeconfig FILE, or run in a pod with a ServiceAccount")]
-    Nowhere(#[source] Box<InferConfigError>),
+    Nowhere(Box<InferConfigError>),
     /// The kubeconfig or its context.
     #[error("kubeconfig: {0}")]
-    Kubeconfig(#[source] Box<KubeconfigError>),
+    Kubeconfig(Box<KubeconfigError>),
     /// The URL of the server.
     #[error("{0:?} is not the URL of an API server: write http://HOST:PORT")]
     Server(String),
     /// Certificates, keys or credentials.
     #[error("the credentials cannot be used: {0}")]
-    Credentials(#[source] Box<kube::Error>),
+    Credentials(Box<kube::Error>),
     /// `proxy-url` in the kubeconfig.
     #[error("the kubeconfig asks for the proxy {0}; proxies are not supported")]
     Proxy(String),
@@ -210,6 +212,10 @@ contexts:
         };
         let error = connect(&options, &RequestCounts::default()).await.err().unwrap();
         assert!(error.to_string().starts_with("kubeconfig: "), "{error}");
+        assert!(
+            std::error::Error::source(&error).is_none(),
+            "a chain would say it again"
+        );
     }
 
     #[tokio::test]

@@ -178,7 +178,7 @@ fn roll(facts: &Facts, workload: &Workload, plan: &Plan, objects: &[ObjectView],
         return Decision::new(Verdict::Evict, summary, because);
     }
     let rolls = workload.record.as_ref().map(|record| record.rolls).unwrap_or_default();
-    match flap::next_roll(rolls).filter(|&next| next > facts.now) {
+    match flap::next_roll(rolls, facts.now) {
         Some(next) => {
             let summary = format!(
                 "is held: {reason}, but it rolled {} times in quick succession; the next roll is not before {next} ({})",

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use afresh_sandbox::{Filter, RequestFault, Verb, WatchFault};
+use afresh_sandbox::{Filter, Options, RequestFault, Verb, WatchFault};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::world::{World, deployment, env_from};
+use crate::world::{World, ask, deployment, env_from, free_address};
 
 #[tokio::test(start_paused = true)]
 async fn a_workload_that_may_not_be_patched_delays_nobody_and_is_tried_for_ever_at_growing_intervals() {
@@ -141,4 +141,85 @@ async fn it_waits_for_a_server_that_does_not_answer_at_the_start() {
     world.sandbox.faults().quiet();
     world.settle().await;
     assert_eq!(world.revision("web"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_may_not_be_listed_keeps_no_other_waiting_and_is_why_it_is_not_ready() {
+    let address = free_address();
+    let mut world = World::empty(&Options::default(), |config| config.metrics_addr = Some(address));
+    world.configmap("web", json!({"a": "1"}));
+    world.create(deployment("web", env_from("web")));
+    let denied = |resource: &str| {
+        let forbidden = RequestFault::Status {
+            code: 403,
+            retry_after: None,
+        };
+        let faults = world.sandbox.faults();
+        for verb in [Verb::List, Verb::Watch] {
+            faults.next_requests(usize::MAX, Filter::verb(verb).resource(resource), forbidden.clone());
+        }
+    };
+    denied("daemonsets");
+    world.restart();
+    world.settle().await;
+    world.configmap("web", json!({"a": "2"}));
+    world.settle().await;
+    assert_eq!(world.revision("web"), 2);
+    let (code, body) = ask(address, "/readyz").await;
+    assert_eq!(code, 503);
+    assert!(body.starts_with("not listed yet: daemonset ("), "{body}");
+
+    world.sandbox.faults().quiet();
+    world.settle().await;
+    assert_eq!(ask(address, "/readyz").await, (200, "ok\n".to_owned()));
+    assert_eq!(world.revision("web"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_see_secrets_nothing_is_decided() {
+    let mut world = World::start().await;
+    world.configmap("web", json!({"a": "1"}));
+    world.create(deployment("web", env_from("web")));
+    world.settle().await;
+    world.kill();
+    world.configmap("web", json!({"a": "2"}));
+    for verb in [Verb::List, Verb::Watch] {
+        let secrets = Filter::verb(verb).resource("secrets");
+        let forbidden = RequestFault::Status {
+            code: 403,
+            retry_after: None,
+        };
+        world.sandbox.faults().next_requests(usize::MAX, secrets, forbidden);
+    }
+    world.restart();
+    world.settle_for(Duration::from_secs(300)).await;
+    assert_eq!(world.revision("web"), 1);
+    world.sandbox.faults().quiet();
+    world.settle().await;
+    assert_eq!(world.revision("web"), 2);
+}
+
+/// As an operator does that writes the whole workload as it wants it, whenever it differs.
+#[tokio::test(start_paused = true)]
+async fn an_operator_that_puts_its_workload_back_is_not_fought_as_fast_as_it_answers() {
+    let world = World::start().await;
+    world.configmap("web", json!({"a": "1"}));
+    world.create(deployment("web", env_from("web")));
+    world.settle().await;
+    let before = world.tries("web");
+    world.configmap("web", json!({"a": "2"}));
+    let wanted = json!({
+        "metadata": {"annotations": {"afresh.dev/applied": null}},
+        "spec": {"template": {"metadata": {"annotations": {"afresh.dev/config": null}}}},
+    });
+    for _ in 0..6_000 {
+        let annotations = &world.get("deployments", "web")["metadata"]["annotations"];
+        if annotations.get("afresh.dev/applied").is_some() {
+            world.patch("deployments", "web", wanted.clone());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let tries = world.tries("web") - before;
+    assert!((4..=20).contains(&tries), "{tries} in ten minutes");
+    assert_eq!(world.told("Flapping", "web").len(), 1);
 }

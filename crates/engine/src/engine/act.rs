@@ -101,6 +101,12 @@ impl Engine {
         };
         let plan = plan(&view);
         self.tell_plan(id, &plan);
+        self.forgive_meddling(id, now);
+        let acts = !matches!(plan.verdict, Verdict::Nothing | Verdict::Blocked);
+        if acts && self.is_meddled_with(id, now) {
+            self.wake_to_end_pause(id, now);
+            return None;
+        }
         match self.choose(id, &plan, pods, now) {
             Some(action) => self.start(id, action, plan.findings),
             None => {
@@ -147,25 +153,21 @@ impl Engine {
     fn choose_roll(&mut self, id: WorkloadId, plan: &Plan, config: Digest, now: Now) -> Option<Action> {
         let known = self.index.workload(id)?;
         let workload = &known.workload;
-        let rolls = workload
-            .record
-            .as_ref()
-            .map_or_else(Rolls::default, |record| record.rolls);
+        let rolls = self.rolls_of(id, workload);
         // A paused workload replaces no pods: this roll is one with those before it and those to come.
         if workload.pause.as_ref().is_some_and(|pause| pause.is_ours()) {
-            return Some(self.roll(&known, plan, config, now, rolls));
+            return Some(self.roll(&known, plan, config, now, (rolls, rolls)));
         }
         self.may_replace(id, rolls, now)?;
-        Some(self.roll(&known, plan, config, now, flap::after_roll(rolls, now.wall)))
+        let after = flap::after_roll(rolls, now.wall);
+        Some(self.roll(&known, plan, config, now, (rolls, after)))
     }
 
-    fn roll(&self, known: &Indexed, plan: &Plan, config: Digest, now: Now, rolls: Rolls) -> Action {
+    /// `rolls` are those before it, and with it.
+    fn roll(&self, known: &Indexed, plan: &Plan, config: Digest, now: Now, rolls: (Rolls, Rolls)) -> Action {
         let workload = &known.workload;
-        let before = workload
-            .record
-            .as_ref()
-            .map_or_else(Rolls::default, |record| record.rolls);
-        let mut record = self.record(known, plan, now, Some(rolls));
+        let (before, after) = rolls;
+        let mut record = self.record(known, plan, now, Some(after));
         let marks = self.marks_of_roll(known, plan);
         if let (Some(marking), Some(marks), Replace::Template | Replace::Recreate) =
             (&marks, &workload.marks, workload.replace)
@@ -218,7 +220,7 @@ impl Engine {
 
     /// `None` if the workload's pods may not be replaced now; it is then considered again when they may.
     pub(super) fn may_replace(&mut self, id: WorkloadId, rolls: Rolls, now: Now) -> Option<()> {
-        if let Some(next) = flap::next_roll(rolls).filter(|&next| next > now.wall) {
+        if let Some(next) = flap::next_roll(rolls, now.wall) {
             self.agenda.at(id, now.until(next), Why::Flapping);
             self.tell_flapping(id, rolls, next);
             return None;

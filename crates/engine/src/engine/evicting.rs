@@ -84,16 +84,24 @@ impl Engine {
                 }
             });
         }
-        let rolls = record.map_or_else(Rolls::default, |record| record.rolls);
+        let rolls = self.rolls_of(id, &known.workload);
         self.may_replace(id, rolls, now)?;
         let Some(pods) = pods else {
             return Some(self.look(&known));
         };
-        Some(self.begin_evicting(&known, plan, config, pods, now))
+        Some(self.begin_evicting(&known, plan, config, pods, rolls, now))
     }
 
     /// Writes down that it begins, and which pods are old; or that it is up to date, if none is.
-    fn begin_evicting(&self, known: &Indexed, plan: &Plan, config: Digest, pods: Pods, now: Now) -> Action {
+    fn begin_evicting(
+        &self,
+        known: &Indexed,
+        plan: &Plan,
+        config: Digest,
+        pods: Pods,
+        rolls: Rolls,
+        now: Now,
+    ) -> Action {
         let done = self.record(known, plan, now, None);
         let since = plan.changed.or(pods.newest).min(pods.newest);
         let Some(since) = since.filter(|&since| pods.oldest.is_some_and(|oldest| oldest <= since)) else {
@@ -103,7 +111,7 @@ impl Engine {
         Action::Roll(Box::new(Roll {
             record: Box::new(Record {
                 evicting: Some(Box::new(Evicting { config, since })),
-                rolls: flap::after_roll(done.rolls, now.wall),
+                rolls: flap::after_roll(rolls, now.wall),
                 applied: record.map(|record| record.applied.clone()).unwrap_or_default(),
                 ..*done
             }),

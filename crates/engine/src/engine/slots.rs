@@ -7,6 +7,7 @@ use afresh_model::policy::Problem;
 
 use super::Running;
 use super::evicting::Progress;
+use super::meddling::Meddling;
 use crate::evidence::Pods;
 use crate::index::WorkloadId;
 
@@ -18,6 +19,7 @@ pub(super) struct Slot {
     pub(super) pods: Option<Pods>,
     pub(super) touch: TouchState,
     pub(super) evict: Option<Box<Progress>>,
+    pub(super) meddling: Option<Box<Meddling>>,
     pub(super) told: Told,
 }
 
@@ -51,6 +53,7 @@ impl Slot {
             pods,
             touch,
             evict,
+            meddling,
             told,
         } = self;
         running.is_none()
@@ -58,6 +61,7 @@ impl Slot {
             && pods.is_none()
             && *touch == TouchState::Idle
             && evict.is_none()
+            && meddling.is_none()
             && *told == Told::default()
     }
 }

@@ -122,6 +122,15 @@ impl Engine {
         }
     }
 
+    pub(super) fn tell_meddling(&mut self, id: WorkloadId, times: u32) {
+        let note = format!(
+            "something else has replaced or removed its annotation afresh.dev/applied {times} times in quick succession, so \
+             it is looked at again only at growing intervals; leave the annotation alone in operators and in Git, and let \
+             only one Afresh keep it current"
+        );
+        self.tell(id, Reason::Flapping, note);
+    }
+
     /// That its pods go, was told; now that they are gone.
     pub(super) fn tell_evicted(&mut self, id: WorkloadId) {
         let slot = self.slots.get(id);

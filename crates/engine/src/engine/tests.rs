@@ -789,4 +789,5 @@ fn content_that_goes_back_is_a_new_template_and_a_repeated_try_is_the_same() {
 
 mod csi;
 mod evicting;
+mod meddling;
 mod work;

@@ -56,7 +56,8 @@ impl Engine {
         }
         let record = self.index.workload(id).and_then(|known| known.workload.record);
         let last = record.and_then(|record| record.rolls.last);
-        last.is_some_and(|last| wall.since(last) < self.settings.rollout_timeout.as_secs())
+        // Near to now by any clock: a time that is far ahead was not written by one of us.
+        last.is_some_and(|last| wall.0.abs_diff(last.0) < self.settings.rollout_timeout.as_secs())
     }
 
     pub(super) fn keep_pretended_record(&self, key: &WorkloadKey, workload: &mut Workload) {
