@@ -6,7 +6,7 @@
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Swap};
+use crate::sync::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, PoisonError, Swap};
 
 /// What is published bears a number that grows by one each time, from 1.
 pub(crate) trait Numbered {
@@ -15,9 +15,19 @@ pub(crate) trait Numbered {
 
 #[derive(Debug)]
 pub(crate) struct Cell<V> {
-    pub(crate) current: Swap<V>,
+    front: Front<V>,
     waiting: Mutex<Waiting>,
     told: Condvar,
+}
+
+/// What readers look at. On cache lines of its own (two, which are fetched together): it is written with a new version
+/// only, so what happens beside it slows no reader down.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Front<V> {
+    /// The number of `current`, or already of the one that is about to follow it.
+    newest: AtomicU64,
+    current: Swap<V>,
 }
 
 #[derive(Debug)]
@@ -34,7 +44,10 @@ impl<V: Numbered> Cell<V> {
     pub(crate) fn new(first: V) -> Self {
         let published = first.number();
         Self {
-            current: Swap::new(first),
+            front: Front {
+                newest: AtomicU64::new(published),
+                current: Swap::new(first),
+            },
             waiting: Mutex::new(Waiting {
                 published,
                 closed: false,
@@ -45,12 +58,21 @@ impl<V: Numbered> Cell<V> {
         }
     }
 
+    /// The newest version that can be read.
+    #[inline]
+    pub(crate) fn current(&self) -> &Swap<V> {
+        &self.front.current
+    }
+
     /// Makes `next` the current version and wakes everyone; returns the version before.
     ///
     /// Only one thread publishes.
     pub(crate) fn publish(&self, next: Arc<V>) -> Arc<V> {
         let number = next.number();
-        let before = self.current.swap(next);
+        // Before the version itself: who has seen that finds this number, so no reader goes back by looking here. The
+        // swap and the lock below order it.
+        self.front.newest.store(number, Ordering::Relaxed);
+        let before = self.front.current.swap(next);
         self.wake(|waiting| {
             // Who was told that it is over is told nothing more.
             if !waiting.closed {
@@ -86,7 +108,7 @@ impl<V: Numbered> Cell<V> {
         let mut waiting = self.lock();
         if waiting.published > seen {
             drop(waiting);
-            return Poll::Ready(Some(self.current.load()));
+            return Poll::Ready(Some(self.current().load()));
         }
         if waiting.closed {
             return Poll::Ready(None);
@@ -109,7 +131,7 @@ impl<V: Numbered> Cell<V> {
             waiting = self.told.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         drop(waiting);
-        Some(self.current.load())
+        Some(self.current().load())
     }
 
     /// As [`Cell::wait`], at most until `deadline`: `Err` when it has passed.
@@ -130,7 +152,7 @@ impl<V: Numbered> Cell<V> {
                 .0;
         }
         drop(waiting);
-        Ok(Some(self.current.load()))
+        Ok(Some(self.current().load()))
     }
 
     fn wake(&self, change: impl FnOnce(&mut Waiting)) {
@@ -148,6 +170,34 @@ impl<V: Numbered> Cell<V> {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Plain numbers and wakers: whole even if a thread died while it held the lock.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A version that one reader keeps, so that looking for a newer one is a load of a number that hardly ever changes. Nothing
+/// shared is written.
+#[derive(Debug)]
+pub(crate) struct Kept<V>(Arc<V>);
+
+impl<V: Numbered> Kept<V> {
+    pub(crate) fn new(cell: &Cell<V>) -> Self {
+        Self(cell.current().load())
+    }
+
+    /// The newest version of `cell`, which is that of [`Kept::new`].
+    #[inline]
+    pub(crate) fn newest(&mut self, cell: &Cell<V>) -> &V {
+        // Compared with the number of what is kept: a number that came before its version is looked at again.
+        if cell.front.newest.load(Ordering::Relaxed) != self.0.number() {
+            self.renew(cell);
+        }
+        &self.0
+    }
+
+    // Out of line, so that the way without news is a few instructions in the caller.
+    #[cold]
+    #[inline(never)]
+    fn renew(&mut self, cell: &Cell<V>) {
+        self.0 = cell.current().load();
     }
 }
 

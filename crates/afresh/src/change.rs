@@ -91,7 +91,7 @@ pub struct TimedOut;
 
 impl<T> Changes<T> {
     pub(crate) fn new(shared: Arc<Shared<T>>) -> Self {
-        let seen = shared.cell.current.load();
+        let seen = shared.cell.current().load();
         Self { shared, seen }
     }
 

@@ -101,7 +101,7 @@ impl<T> Shared<T> {
             state.trouble = None;
             state.metrics.changes += 1;
         }
-        let number = self.cell.current.load().number + 1;
+        let number = self.cell.current().load().number + 1;
         let new = Arc::new(Version {
             number,
             since: SystemTime::now(),
@@ -149,7 +149,7 @@ impl<T> Live<T> {
     /// ```
     #[inline]
     pub fn get(&self) -> Guard<T> {
-        Guard(self.shared.cell.current.0.load())
+        Guard(self.shared.cell.current().0.load())
     }
 
     /// The current version, to keep.
@@ -165,7 +165,7 @@ impl<T> Live<T> {
     /// # Ok::<(), afresh::LoadError>(())
     /// ```
     pub fn snapshot(&self) -> Arc<Version<T>> {
-        self.shared.cell.current.load()
+        self.shared.cell.current().load()
     }
 
     /// A reader for one thread or task, the cheapest way to read.
@@ -253,7 +253,7 @@ impl<T> Live<T> {
     /// ```
     pub fn health(&self) -> Health {
         let state = self.shared.state();
-        let current = self.shared.cell.current.load();
+        let current = self.shared.cell.current().load();
         Health {
             version: current.number,
             since: current.since,

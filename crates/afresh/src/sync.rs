@@ -1,5 +1,6 @@
 //! What threads meet at. The loom tests compile [`crate::cell`] against loom's own in the stead of these.
 
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;

@@ -5,10 +5,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
-
-use crate::cell::Numbered;
-use crate::live::{Live, Shared};
+use crate::cell::{Kept, Numbered};
+use crate::live::Live;
 
 /// One version of the configuration: a value that never changes. It derefs to the application's type.
 ///
@@ -66,6 +64,7 @@ impl<T> Deref for Version<T> {
 }
 
 impl<T> Numbered for Version<T> {
+    #[inline]
     fn number(&self) -> u64 {
         self.number
     }
@@ -107,8 +106,9 @@ impl<T> fmt::Debug for Guard<T> {
     }
 }
 
-/// The cheapest way to read, for a thread or task of its own: one load of a pointer and one comparison while nothing
-/// changes. Made by [`Live::reader`].
+/// The cheapest way to read, for a thread or task of its own: about what a load of a plain pointer costs. It keeps the version
+/// it has seen, and looks at a number to know whether there is a newer one; nothing that threads share is written. Made by
+/// [`Live::reader`].
 ///
 /// ```
 /// # use afresh::Config;
@@ -122,14 +122,14 @@ impl<T> fmt::Debug for Guard<T> {
 /// # Ok::<(), afresh::LoadError>(())
 /// ```
 pub struct Reader<T> {
-    cache: arc_swap::Cache<Current<T>, Arc<Version<T>>>,
+    kept: Kept<Version<T>>,
     live: Live<T>,
 }
 
 impl<T> Reader<T> {
     pub(crate) fn new(live: Live<T>) -> Self {
-        let cache = arc_swap::Cache::new(Current(Arc::clone(&live.shared)));
-        Self { cache, live }
+        let kept = Kept::new(&live.shared.cell);
+        Self { kept, live }
     }
 
     /// The current version. As long as it is borrowed it stays the same.
@@ -145,7 +145,7 @@ impl<T> Reader<T> {
     /// ```
     #[inline]
     pub fn get(&mut self) -> &Version<T> {
-        self.cache.load()
+        self.kept.newest(&self.live.shared.cell)
     }
 
     /// The handle it was made from; a reader keeps the configuration followed, as any handle does.
@@ -172,16 +172,5 @@ impl<T> Clone for Reader<T> {
 impl<T> fmt::Debug for Reader<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Reader")
-    }
-}
-
-/// The way from a reader to the pointer.
-struct Current<T>(Arc<Shared<T>>);
-
-impl<T> Deref for Current<T> {
-    type Target = ArcSwap<Version<T>>;
-
-    fn deref(&self) -> &ArcSwap<Version<T>> {
-        &self.0.cell.current.0
     }
 }

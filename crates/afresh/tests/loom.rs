@@ -11,6 +11,7 @@
 mod cell;
 
 mod sync {
+    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
     pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
     pub(crate) use std::sync::PoisonError;
 
@@ -35,7 +36,7 @@ mod sync {
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use cell::{Cell, Numbered};
+use cell::{Cell, Kept, Numbered};
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
@@ -155,13 +156,73 @@ fn what_is_published_is_what_is_read_by_whoever_was_told() {
                 let cell = Arc::clone(&cell);
                 thread::spawn(move || {
                     let told = *cell.wait(1).unwrap();
-                    let read = *cell.current.load();
+                    let read = *cell.current().load();
                     assert!(read >= told, "told of {told}, read {read}");
                 })
             })
             .collect();
         cell.publish(Arc::new(2));
         readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+}
+
+#[test]
+fn a_reader_sees_what_it_was_told_of() {
+    loom::model(|| {
+        let cell = Arc::new(Cell::new(1));
+        let reader = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || {
+                let mut kept = Kept::new(&cell);
+                let told = *cell.wait(1).unwrap();
+                let read = *kept.newest(&cell);
+                assert!(read >= told, "told of {told}, read {read}");
+                read
+            })
+        };
+        publish_all(&cell);
+        assert!(reader.join().unwrap() <= LAST);
+    });
+}
+
+#[test]
+fn a_reader_never_goes_back_whichever_way_it_reads() {
+    loom::model(|| {
+        let cell = Arc::new(Cell::new(1));
+        let reader = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || {
+                let mut kept = Kept::new(&cell);
+                let mut seen = *kept.newest(&cell);
+                for read in [*cell.current().load(), *kept.newest(&cell), *cell.current().load()] {
+                    assert!(read >= seen, "seen {seen}, then read {read}");
+                    seen = read;
+                }
+            })
+        };
+        publish_all(&cell);
+        reader.join().unwrap();
+        let mut kept = Kept::new(&cell);
+        assert_eq!(*kept.newest(&cell), LAST);
+    });
+}
+
+/// The test before must be able to fail: here the number follows the version.
+#[test]
+#[should_panic(expected = "read 2, then kept 1")]
+fn a_number_that_comes_too_late_is_caught() {
+    loom::model(|| {
+        let (newest, current) = (loom::sync::atomic::AtomicU64::new(1), sync::Swap::new(1));
+        let state = Arc::new((newest, current));
+        let publisher = Arc::clone(&state);
+        thread::spawn(move || {
+            publisher.1.swap(Arc::new(2));
+            publisher.0.store(2, loom::sync::atomic::Ordering::Relaxed);
+        });
+        let read = *state.1.load();
+        let is_newest = state.0.load(loom::sync::atomic::Ordering::Relaxed) == 1;
+        let kept = if is_newest { 1 } else { *state.1.load() };
+        assert!(kept >= read, "read {read}, then kept {kept}");
     });
 }
 
