@@ -24,6 +24,7 @@
 mod access;
 mod cluster;
 mod control_plane;
+mod definitions;
 mod error;
 mod etcd;
 mod image;

@@ -1,13 +1,13 @@
 //! The components of `deploy/` for Jobs and CronJobs, for the whole cluster and for one namespace.
 
-use afresh_testbed::{Cluster, eventually};
+use afresh_testbed::Cluster;
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::deploy::may;
 use crate::install;
 use crate::kinds::{cron_job, job};
-use crate::program::LONG;
+use crate::program::until;
+use crate::rights::may;
 use crate::world::World;
 
 const GRANTED: [&str; 10] = [
@@ -34,18 +34,12 @@ const NOT_GRANTED: [&str; 7] = [
 ];
 
 async fn assert_rights(world: &World<'_>, namespace: Option<&str>, given: bool) -> Result<()> {
+    let client = world.account.client().await?;
     for right in GRANTED {
-        assert_eq!(
-            may(&world.account, right, namespace).await?,
-            given,
-            "{right} in {namespace:?}"
-        );
+        assert_eq!(may(&client, right, namespace).await?, given, "{right} in {namespace:?}");
     }
     for right in NOT_GRANTED {
-        assert!(
-            !may(&world.account, right, namespace).await?,
-            "{right} in {namespace:?}"
-        );
+        assert!(!may(&client, right, namespace).await?, "{right} in {namespace:?}");
     }
     Ok(())
 }
@@ -62,19 +56,13 @@ async fn assert_enough(world: &World<'_>) -> Result<()> {
     world.rest(&reloader).await?;
     world.config_map("settings", json!({ "level": "2" })).await?;
     let path = format!("/apis/batch/v1/namespaces/{}/jobs", world.namespace);
-    let done = async || {
-        let jobs = world.list(&path).await?;
-        let again = jobs
-            .iter()
-            .any(|job| job["metadata"]["annotations"]["afresh.dev/replaces"].is_string());
-        let owned = jobs
-            .iter()
-            .any(|job| job["metadata"]["ownerReferences"][0]["kind"] == "CronJob");
-        anyhow::Ok((again && owned).then_some(()))
-    };
-    eventually("the Job and the CronJob's Job", LONG, done).await?;
+    let is_again = |job: &Value| job["metadata"]["annotations"]["afresh.dev/replaces"].is_string();
+    let is_owned = |job: &Value| job["metadata"]["ownerReferences"][0]["kind"] == "CronJob";
+    let jobs = async || world.list(&path).await;
+    let both = |jobs: &Vec<Value>| jobs.iter().any(is_again) && jobs.iter().any(is_owned);
+    until("the Job and the CronJob's Job", jobs, both).await?;
     world.rest(&reloader).await?;
-    assert_eq!(world.list(&path).await?.len(), 2, "nothing is left behind");
+    until("nothing left behind", jobs, |jobs| jobs.len() == 2).await?;
     let user = format!("system:serviceaccount:{}:afresh", world.own);
     let requests = world.cluster.requests(before)?;
     let refused = requests.iter().filter(|request| {
@@ -83,7 +71,10 @@ async fn assert_enough(world: &World<'_>) -> Result<()> {
             && request.resource.contains("jobs")
             && request.code == 403
     });
-    assert_eq!(refused.count(), 0);
+    assert_eq!(
+        refused.map(|request| &request.uri).collect::<Vec<_>>(),
+        Vec::<&String>::new()
+    );
     Ok(())
 }
 

@@ -1,11 +1,10 @@
 //! Changes and the replicas that find them, on a real control plane: pods are made, but no node runs them.
 
-use afresh_testbed::{Cluster, eventually};
+use afresh_testbed::Cluster;
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::manifests::{deployment, secret_variables, variables, workload};
-use crate::program::LONG;
 use crate::world::World;
 
 const KINDS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
@@ -127,14 +126,8 @@ async fn when_the_leader_is_killed_the_other_replica_finds_what_it_left() -> Res
         "--identity",
     ];
     let replica = async |name: &str| world.controller(&[&terms[..], &[name]].concat()).await;
-    let leads = async |name: &str| {
-        eventually("a leader", LONG, async || {
-            anyhow::Ok((world.leader().await? == name).then_some(()))
-        })
-        .await
-    };
     let mut leader = replica("replica-0").await?;
-    leads("replica-0").await?;
+    world.leads("replica-0").await?;
     for kind in KINDS {
         world.adopted(kind, "web").await?;
     }
@@ -147,7 +140,7 @@ async fn when_the_leader_is_killed_the_other_replica_finds_what_it_left() -> Res
             .config_map("settings", json!({ "round": format!("{round} before") }))
             .await?;
         leader.kill().await?;
-        leads(&name).await?;
+        world.leads(&name).await?;
         for kind in KINDS {
             world.rolled(kind, "web", round).await?;
         }
@@ -209,9 +202,7 @@ async fn objects_deleted_and_made_anew_count_by_what_they_say() -> Result<()> {
     world.rest(&controller).await?;
     assert_rolls(&world, 1).await?;
 
-    let events = world.describe("deployment/web").await?;
-    assert!(events.contains("Missing"), "{events}");
-    Ok(())
+    world.tells("Missing", "web").await
 }
 
 #[tokio::test]
@@ -253,11 +244,13 @@ async fn ten_objects_applied_together_are_one_roll() -> Result<()> {
     web["spec"]["template"]["spec"]["containers"][0]["envFrom"] = json!(sources);
     world.apply(&objects("1")).await?;
     world.apply(&[web]).await?;
-    // Long enough for any machine: how long a burst takes is not what is tested.
     let controller = world.only_controller(&["--settle", "3s"]).await?;
     world.adopted("Deployment", "web").await?;
 
+    // It looks away meanwhile: how long they take to be written is not what is tested.
+    controller.pause()?;
     world.apply(&objects("2")).await?;
+    controller.resume()?;
     world.rolled("Deployment", "web", 1).await?;
     world.rest(&controller).await?;
 
@@ -279,9 +272,9 @@ async fn a_change_between_creation_and_adoption_is_not_lost() -> Result<()> {
             deployment("same", variables("others")),
         ])
         .await?;
-    let pods =
-        async || anyhow::Ok((world.pods("web").await?.len() + world.pods("same").await?.len() == 2).then_some(()));
-    eventually("pods with the old content", LONG, pods).await?;
+    for name in ["web", "same"] {
+        world.pods_made(name, 1).await?;
+    }
 
     world.config_map("settings", json!({ "level": "debug" })).await?;
     controller.resume()?;
@@ -303,12 +296,10 @@ async fn kubectl_describe_tells_why_and_no_secret_is_told_anywhere() -> Result<(
 
     world.secret("password", json!({ "value": "canary-two-5d41" })).await?;
     world.rolled("Deployment", "web", 1).await?;
-    let told = async || {
-        let text = world.describe("deployment/web").await?;
-        anyhow::Ok(text.contains("Rolled").then_some(text))
-    };
-    let described = eventually("the Event", LONG, told).await?;
+    world.tells("Rolled", "web").await?;
+    let described = world.describe("deployment/web").await?;
 
+    assert!(described.contains("Rolled"), "{described}");
     assert!(described.contains("secret/password"), "{described}");
     world.rest(&controller).await?;
     let everything = [

@@ -3,29 +3,17 @@
 use std::time::Duration;
 
 use afresh_model::reloader::sha1::Sha1;
-use afresh_testbed::{Cluster, eventually};
+use afresh_testbed::Cluster;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use crate::manifests::{files, workload};
-use crate::program::LONG;
 use crate::world::World;
 
 const GROUP: &str = "secrets-store.csi.x-k8s.io";
 
-static DRIVER: OnceCell<()> = OnceCell::const_new();
-
-/// Once for all tests, which share the cluster.
+/// The definitions as the driver's own, less their schemas: like there, `status` is no subresource.
 async fn install_driver(cluster: &Cluster) -> Result<()> {
-    DRIVER
-        .get_or_try_init(async || install_crds(cluster).await)
-        .await
-        .copied()
-}
-
-/// As the driver's own, less their schemas: like there, `status` is no subresource.
-async fn install_crds(cluster: &Cluster) -> Result<()> {
     for (plural, singular, kind) in [
         ("secretproviderclasses", "secretproviderclass", "SecretProviderClass"),
         (
@@ -41,11 +29,7 @@ async fn install_crds(cluster: &Cluster) -> Result<()> {
             "spec": { "group": GROUP, "scope": "Namespaced", "names": { "plural": plural, "singular": singular, "kind": kind },
                 "versions": [{ "name": "v1", "served": true, "storage": true, "schema": schema }] },
         });
-        cluster.apply(&crd.to_string()).await?;
-        let established = format!("crd/{plural}.{GROUP}");
-        cluster
-            .kubectl(&["wait", "--for=condition=Established", &established, "--timeout=60s"])
-            .await?;
+        cluster.define(&crd).await?;
     }
     Ok(())
 }
@@ -59,11 +43,6 @@ fn mounting(name: &str, class: &str, replicas: u32) -> Value {
 
 fn name(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
-}
-
-async fn pods(world: &World<'_>, app: &str, count: usize) -> Result<Vec<Value>> {
-    let look = async || anyhow::Ok(Some(world.pods(app).await?).filter(|pods| pods.len() == count));
-    eventually("pods", LONG, look).await
 }
 
 /// The driver mounts the volume of a pod, or gives it other versions.
@@ -86,7 +65,7 @@ async fn a_rotation_rolls_once_however_many_pods_follow() -> Result<()> {
     let class = json!({ "apiVersion": format!("{GROUP}/v1"), "kind": "SecretProviderClass",
         "metadata": { "name": "vault" }, "spec": { "provider": "vault" } });
     world.apply(&[class, mounting("web", "vault", 2)]).await?;
-    let first = pods(&world, "web", 2).await?;
+    let first = world.pods_made("web", 2).await?;
     for pod in &first {
         says(&world, pod, "vault", "1").await?;
     }
@@ -138,11 +117,11 @@ async fn the_swap_rolls_a_rotation_that_reloader_missed_and_only_that_once() -> 
         world.apply(&[left]).await?;
     }
     for name in names {
-        says(&world, &pods(&world, name, 1).await?[0], name, "1").await?;
+        says(&world, &world.pods_made(name, 1).await?[0], name, "1").await?;
     }
     // The API has whole seconds, and a rotation within the second of the mount cannot be told from it.
     tokio::time::sleep(Duration::from_millis(2_100)).await;
-    let old = pods(&world, "missed", 1).await?;
+    let old = world.pods_made("missed", 1).await?;
     says(&world, &old[0], "missed", "2").await?;
 
     for _ in 0..3 {

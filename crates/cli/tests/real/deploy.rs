@@ -2,37 +2,17 @@
 
 use std::fs;
 
-use afresh_testbed::{Access, Cluster, eventually};
+use afresh_testbed::Cluster;
 use anyhow::{Result, ensure};
+use kube::Client;
 use serde_json::{Value, json};
 
 use crate::install::{self, NO_PODS, manifests};
 use crate::kinds::{Defined, cron_job, job};
 use crate::manifests::{deployment, variables, workload};
-use crate::program::LONG;
+use crate::program::until;
+use crate::rights::may;
 use crate::world::World;
-
-/// `verb group/resource/subresource`, with `=name` for one object.
-pub(crate) async fn may(access: &Access, what: &str, namespace: Option<&str>) -> Result<bool> {
-    let (verb, rest) = what.split_once(' ').unwrap_or((what, ""));
-    let (resource, name) = rest.split_once('=').unwrap_or((rest, ""));
-    let mut parts = resource.split('/');
-    let mut next = || parts.next().unwrap_or_default();
-    let (group, resource, subresource) = (next(), next(), next());
-    let attributes = json!({
-        "verb": verb, "group": group, "resource": resource, "subresource": subresource, "name": name,
-        "namespace": namespace.unwrap_or_default(),
-    });
-    let review = json!({
-        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": { "resourceAttributes": attributes },
-    });
-    let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
-        .header("content-type", "application/json")
-        .body(review.to_string().into_bytes())?;
-    let answer: Value = access.client().await?.request(request).await?;
-    Ok(answer["status"]["allowed"] == true)
-}
 
 const GRANTED: [&str; 17] = [
     "list /configmaps",
@@ -81,19 +61,19 @@ const NOT_GRANTED: [&str; 24] = [
     "update rbac.authorization.k8s.io/roles",
 ];
 
-async fn assert_rights(access: &Access, namespace: &str, own: &str) -> Result<()> {
+async fn assert_rights(client: &Client, namespace: &str, own: &str) -> Result<()> {
     for right in GRANTED {
-        assert!(may(access, right, Some(namespace)).await?, "{right} in {namespace}");
+        assert!(may(client, right, Some(namespace)).await?, "{right} in {namespace}");
     }
     for right in NOT_GRANTED {
-        assert!(!may(access, right, Some(namespace)).await?, "{right} in {namespace}");
+        assert!(!may(client, right, Some(namespace)).await?, "{right} in {namespace}");
     }
     for right in [
         "get /secrets=afresh-digest-key",
         "patch /secrets=afresh-digest-key",
         "update coordination.k8s.io/leases=afresh",
     ] {
-        assert!(may(access, right, Some(own)).await?, "{right} in {own}");
+        assert!(may(client, right, Some(own)).await?, "{right} in {own}");
     }
     Ok(())
 }
@@ -103,16 +83,11 @@ async fn the_service_account_may_do_what_it_needs_and_nothing_else() -> Result<(
     let cluster = Cluster::shared_with_controllers().await?;
     let world = World::cluster_wide(cluster, "rights").await?;
 
-    assert_rights(&world.account, &world.namespace, "afresh").await?;
-    assert!(may(&world.account, "list /secrets", None).await?, "everywhere at once");
-    assert!(
-        !may(
-            &world.account,
-            "patch /secrets=afresh-digest-key",
-            Some(&world.namespace)
-        )
-        .await?
-    );
+    let client = world.account.client().await?;
+    assert_rights(&client, &world.namespace, "afresh").await?;
+    assert!(may(&client, "list /secrets", None).await?, "everywhere at once");
+    let own = "patch /secrets=afresh-digest-key";
+    assert!(!may(&client, own, Some(&world.namespace)).await?, "only in its own");
     Ok(())
 }
 
@@ -121,13 +96,11 @@ async fn the_variant_for_one_namespace_has_no_right_outside_it_and_makes_nothing
     let cluster = Cluster::shared_with_controllers().await?;
     let world = World::namespaced(cluster, "alone").await?;
 
-    assert_rights(&world.account, &world.namespace, &world.namespace).await?;
+    let client = world.account.client().await?;
+    assert_rights(&client, &world.namespace, &world.namespace).await?;
     for right in GRANTED {
-        assert!(
-            !may(&world.account, right, Some("default")).await?,
-            "{right} in default"
-        );
-        assert!(!may(&world.account, right, None).await?, "{right} everywhere");
+        assert!(!may(&client, right, Some("default")).await?, "{right} in default");
+        assert!(!may(&client, right, None).await?, "{right} everywhere");
     }
     let overlay = format!("namespace: {}\nresources: [deploy/namespaced]\n", world.namespace);
     let directory = install::overlay(cluster, "rendered", &overlay)?;
@@ -147,10 +120,7 @@ async fn applying_the_manifest_again_keeps_the_digest_key_and_the_lease() -> Res
     let cluster = Cluster::shared_with_controllers().await?;
     let world = World::namespaced(cluster, "again").await?;
     let controller = world.controller(&["--identity", "me"]).await?;
-    eventually("the lease", LONG, async || {
-        anyhow::Ok((world.leader().await? == "me").then_some(()))
-    })
-    .await?;
+    world.leads("me").await?;
     let key = async || anyhow::Ok(world.get(&world.core("secrets", "afresh-digest-key")).await?["data"]["key"].clone());
     let made = key().await?;
     assert_eq!(made.as_str().map(str::len), Some(44), "32 bytes in base64: {made}");
@@ -308,13 +278,12 @@ patches:
     cluster
         .kubectl(&["label", "namespace", &world.namespace, "bounded=yes"])
         .await?;
-    install::apply(cluster, &format!("{}-admission", world.namespace), OVERLAY).await?;
+    install::apply_for_all(cluster, &format!("{}-admission", world.namespace), OVERLAY).await?;
     // The API server takes a moment to learn of a policy.
     let client = world.account.client().await?;
     let patch = json!({ "spec": { "replicas": 7 } });
-    let denied = async || anyhow::Ok(would(world, &client, WEB, &patch).await?.err());
-    eventually("the policy at work", LONG, denied).await?;
-    Ok(())
+    let denied = async || Ok(would(world, &client, WEB, &patch).await?.err());
+    until("the policy at work", denied, Option::is_some).await.map(drop)
 }
 
 #[tokio::test]
@@ -347,11 +316,9 @@ async fn the_policy_lets_the_service_account_change_its_own_annotations_only() -
     }
     let checked = "jsonpath={.status.typeChecking}";
     let checked = ["get", "validatingadmissionpolicy", "afresh", "-o", checked];
-    let typed = eventually("the types checked", LONG, async || {
-        let answer = cluster.kubectl(&checked).await?;
-        anyhow::Ok((!answer.is_empty()).then_some(answer))
-    });
-    assert_eq!(typed.await?, "{}", "no warnings");
+    let typed = async || Ok(cluster.kubectl(&checked).await?);
+    let typed = until("the types checked", typed, |answer| !answer.is_empty()).await?;
+    assert_eq!(typed, "{}", "no warnings");
     Ok(())
 }
 

@@ -1,11 +1,11 @@
 //! What happens to a cluster at large: its API server restarts, its store forgets. Installed for all namespaces.
 
-use afresh_testbed::{Cluster, eventually};
+use afresh_testbed::Cluster;
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::manifests::{deployment, variables};
-use crate::program::{Controller, LONG};
+use crate::program::{Controller, until};
 use crate::world::World;
 
 /// What the watch of ConfigMaps counts.
@@ -48,7 +48,8 @@ async fn an_api_server_that_restarts_loses_no_change() -> Result<()> {
         world.rest(&controller).await?;
         assert_eq!(world.rolls("Deployment", "web").await?, round);
     }
-    assert!(config_maps(&controller, "restarts").await? >= 2);
+    let restarts = config_maps(&controller, "restarts").await?;
+    assert!(restarts >= 2, "{restarts}");
     drop(controller);
     cluster.stop().await?;
     Ok(())
@@ -79,8 +80,8 @@ async fn a_watch_from_before_a_compaction_starts_anew_and_loses_no_change() -> R
     world.rolled("Deployment", "web", 1).await?;
     world.rest(&controller).await?;
     assert_eq!(world.rolls("Deployment", "web").await?, 1);
-    let relisted = async || anyhow::Ok((config_maps(&controller, "lists").await? > lists).then_some(()));
-    eventually("a new list", LONG, relisted).await?;
+    let now = async || config_maps(&controller, "lists").await;
+    until("a new list", now, |now| *now > lists).await?;
     let leader: Value = controller.state().await?["engine"]["leading"].clone();
     assert_eq!(leader, true);
     drop(controller);

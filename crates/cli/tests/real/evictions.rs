@@ -1,12 +1,12 @@
 //! `afresh.dev/reload: evict`, with budgets that a real API server keeps.
 
-use afresh_testbed::{Cluster, eventually, eventually_else};
+use afresh_testbed::{Cluster, eventually_else};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::in_pod;
 use crate::manifests::{variables, workload};
-use crate::program::LONG;
+use crate::program::{LONG, until};
 use crate::world::World;
 
 fn evicted(replicas: u32) -> Value {
@@ -26,13 +26,14 @@ fn budget(least: u32) -> Value {
 
 async fn allows(world: &World<'_>, disruptions: u64) -> Result<()> {
     let path = format!("/apis/policy/v1/namespaces/{}/poddisruptionbudgets/db", world.namespace);
-    let look = async || {
-        let status = world.get(&path).await?["status"].clone();
-        let observed = status["disruptionsAllowed"].as_u64() == Some(disruptions);
+    let status = async || Ok(world.get(&path).await?["status"].take());
+    let allows = |status: &Value| {
         let counted = status["expectedPods"].as_u64() > Some(0);
-        anyhow::Ok((observed && counted).then_some(()).ok_or(status))
+        counted && status["disruptionsAllowed"].as_u64() == Some(disruptions)
     };
-    eventually_else(&format!("a budget that allows {disruptions}"), LONG, look).await
+    until(&format!("a budget that allows {disruptions}"), status, allows)
+        .await
+        .map(drop)
 }
 
 fn uid(pod: &Value) -> String {
@@ -40,13 +41,9 @@ fn uid(pod: &Value) -> String {
 }
 
 async fn uids(world: &World<'_>, count: usize) -> Result<Vec<String>> {
-    let look = async || {
-        let mut uids: Vec<_> = world.pods("db").await?.iter().map(uid).collect();
-        uids.sort();
-        let seen = format!("{uids:?}");
-        anyhow::Ok((uids.len() == count).then_some(uids).ok_or(seen))
-    };
-    eventually_else(&format!("{count} pods"), LONG, look).await
+    let mut uids: Vec<_> = world.pods_made("db", count).await?.iter().map(uid).collect();
+    uids.sort();
+    Ok(uids)
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -78,26 +75,21 @@ async fn make_ready(world: &World<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn told(world: &World<'_>, reason: &str) -> Result<usize> {
-    let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", world.namespace);
-    let events = world.list(&path).await?;
-    let ours = |event: &&Value| event["reason"] == reason && event["regarding"]["name"] == "db";
-    Ok(events.iter().filter(ours).count())
-}
-
 /// Waits until Afresh has sent so many more requests of a kind here.
 async fn again(world: &World<'_>, verb: &str, resource: &str, times: usize) -> Result<()> {
     let mark = world.cluster.mark()?;
     let sent = async || {
-        let requests = world.cluster.requests(mark)?;
-        let ours = requests.iter().filter(|request| {
-            (&*request.verb, &*request.resource) == (verb, resource)
-                && request.namespace == world.namespace
-                && request.user.ends_with(":afresh")
-        });
-        anyhow::Ok((ours.count() >= times).then_some(()))
+        let requests = world.cluster.requests(mark)?.into_iter();
+        let ours = requests.filter(|request| request.namespace == world.namespace && request.user.ends_with(":afresh"));
+        Ok(ours.map(|request| (request.verb, request.resource)).collect())
     };
-    eventually(&format!("{times} more: {verb} {resource}"), LONG, sent).await
+    let enough = |sent: &Vec<(String, String)>| {
+        let such = sent.iter().filter(|(v, r)| (&**v, &**r) == (verb, resource));
+        such.count() >= times
+    };
+    until(&format!("{times} more: {verb} {resource}"), sent, enough)
+        .await
+        .map(drop)
 }
 
 #[tokio::test]
@@ -112,16 +104,12 @@ async fn a_budget_is_kept_and_the_next_pod_waits_for_the_one_before() -> Result<
     allows(&world, 0).await?;
 
     world.config_map("settings", json!({ "level": "debug" })).await?;
-    let refused = async || anyhow::Ok((told(&world, "EvictionRefused").await? > 0).then_some(()));
-    eventually("a refusal that is told", LONG, refused).await?;
+    world.tells("EvictionRefused", "db").await?;
     again(&world, "create", "pods", 2).await?;
     assert_eq!(uids(&world, 2).await?, before, "the budget is kept");
     // Later ones may be told too: the budget's own count lags behind the pods.
-    assert_eq!(
-        told(&world, "EvictionRefused").await?,
-        1,
-        "once, however often it is tried"
-    );
+    let refusals = world.told("EvictionRefused", "db").await?;
+    assert_eq!(refusals.len(), 1, "once, however often it is tried: {refusals:?}");
 
     world.apply(&[budget(1)]).await?;
     let kept = |uids: &[String]| before.iter().filter(|uid| uids.contains(uid)).count();
@@ -147,8 +135,7 @@ async fn a_budget_is_kept_and_the_next_pod_waits_for_the_one_before() -> Result<
     };
     eventually_else("both pods replaced", LONG, second).await?;
     make_ready(&world).await?;
-    let done = async || anyhow::Ok((told(&world, "Evicted").await? == 1).then_some(()));
-    eventually("the end that is told", LONG, done).await?;
+    world.tells("Evicted", "db").await?;
     let described = world.workload("Deployment", "db").await?;
     let record = described["metadata"]["annotations"]["afresh.dev/applied"]
         .as_str()
@@ -175,24 +162,20 @@ async fn three_running_pods_are_replaced_one_by_one_within_their_budget() -> Res
     world.config_map("settings", json!({ "level": "debug" })).await?;
     let mut least = u64::MAX;
     let look = async || {
-        let status = world.workload("Deployment", "db").await?["status"].clone();
-        let pods: Vec<String> = world.pods("db").await?.iter().map(uid).collect();
-        anyhow::Ok(Some((status["readyReplicas"].as_u64().unwrap_or(0), pods)))
+        let ready = world.workload("Deployment", "db").await?["status"]["readyReplicas"].as_u64();
+        least = least.min(ready.unwrap_or(0));
+        let uids: Vec<String> = world.pods("db").await?.iter().map(uid).collect();
+        Ok((ready, uids))
     };
-    let done = eventually("all pods replaced", LONG, async || {
-        let Some((ready, pods)) = look().await? else {
-            return Ok(None);
-        };
-        least = least.min(ready);
-        let replaced = pods.len() == 3 && !pods.iter().any(|uid| before.contains(uid));
-        anyhow::Ok((replaced && ready == 3).then_some(()))
-    });
-    done.await?;
+    let replaced = |(ready, pods): &(Option<u64>, Vec<String>)| {
+        *ready == Some(3) && pods.len() == 3 && !pods.iter().any(|uid| before.contains(uid))
+    };
+    until("all pods replaced", look, replaced).await?;
     assert!(least >= 2, "{least} pods were ready at the worst");
     in_pod::rest(&world).await?;
-    assert_eq!(
-        (world.rolls("Deployment", "db").await?, told(&world, "Evicted").await?),
-        (0, 1)
-    );
+    world.tells("Evicted", "db").await?;
+    let told = world.told("Evicted", "db").await?;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(world.rolls("Deployment", "db").await?, 0);
     Ok(())
 }

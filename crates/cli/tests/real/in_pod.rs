@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use afresh_testbed::{Cluster, Image, eventually};
+use afresh_testbed::{Cluster, Image};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::install;
-use crate::program::{LONG, at_rest, state};
+use crate::program::{at_rest, state, until};
 use crate::world::World;
 
 const IMAGE: &str = "afresh.test/afresh:1";
@@ -63,13 +63,18 @@ pub(crate) async fn rest(world: &World<'_>) -> Result<()> {
     let fence = world.fence().await?;
     let replicas = replicas(world).await?;
     let look = async || {
+        let mut seen = Vec::new();
         for (_, address) in &replicas {
-            let Ok(state) = state(*address).await else { continue };
-            if state["engine"]["leading"] == true && at_rest(&state, &world.namespace, fence) {
-                return anyhow::Ok(Some(()));
-            }
+            seen.push(
+                state(*address)
+                    .await
+                    .unwrap_or_else(|error| format!("{error:#}").into()),
+            );
         }
-        Ok(None)
+        Ok(seen)
     };
-    eventually("a leader at rest", LONG, look).await
+    let is_done = |state: &Value| state["engine"]["leading"] == true && at_rest(state, &world.namespace, fence);
+    until("a leader at rest", look, |seen| seen.iter().any(is_done))
+        .await
+        .map(drop)
 }

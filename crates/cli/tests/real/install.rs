@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use afresh_testbed::Cluster;
 use anyhow::{Context as _, Result};
+use tokio::sync::Mutex;
 
 /// Without pods of its own: the test runs the program itself.
 pub(crate) const NO_PODS: &str = "replicas: [{name: afresh, count: 0}]\n";
@@ -28,6 +29,14 @@ pub(crate) async fn apply(cluster: &Cluster, name: &str, content: &str) -> Resul
     let directory = overlay(cluster, name, content)?;
     let apply = ["apply", "--warnings-as-errors", "-k", &directory.to_string_lossy()];
     Ok(cluster.kubectl(&apply).await?)
+}
+
+/// The same with objects of the whole cluster, which tests that share it apply too. Of two that do so at once both would
+/// try to make them, and one would fail.
+pub(crate) async fn apply_for_all(cluster: &Cluster, name: &str, content: &str) -> Result<String> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+    let _only = ONE_AT_A_TIME.lock().await;
+    apply(cluster, name, content).await
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -11,12 +11,13 @@ pub(crate) use jobs::job;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use afresh_testbed::{Cluster, eventually_else};
+use afresh_testbed::Cluster;
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::manifests::{variables, workload};
-use crate::program::LONG;
+use crate::program::until;
+use crate::rights::granted;
 use crate::world::World;
 
 static GROUPS: AtomicU32 = AtomicU32::new(0);
@@ -65,27 +66,23 @@ impl Defined {
     }
 
     async fn define_with(&self, cluster: &Cluster, properties: &Value) -> Result<()> {
+        Ok(cluster.define(&self.definition(properties)).await?)
+    }
+
+    fn definition(&self, properties: &Value) -> Value {
         let names = json!({ "plural": self.plural, "singular": self.kind.to_lowercase(), "kind": self.kind });
         let schema = json!({ "openAPIV3Schema": { "type": "object", "properties": properties } });
         let version = json!({ "name": self.version, "served": true, "storage": true, "schema": schema,
             "subresources": { "status": {} } });
-        let crd = json!({
+        json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
             "metadata": { "name": self.crd() },
             "spec": { "group": self.group, "scope": "Namespaced", "names": names, "versions": [version] },
-        });
-        cluster.apply(&crd.to_string()).await?;
-        let established = format!("crd/{}", self.crd());
-        let wait = ["wait", "--for=condition=Established", &established, "--timeout=60s"];
-        cluster.kubectl(&wait).await?;
-        Ok(())
+        })
     }
 
     async fn undefine(&self, cluster: &Cluster) -> Result<()> {
-        cluster
-            .kubectl(&["delete", "crd", &self.crd(), "--timeout=60s"])
-            .await?;
-        Ok(())
+        Ok(cluster.undefine(&self.definition(&json!({}))).await?)
     }
 
     /// An object of the kind with a template, opted in.
@@ -99,7 +96,9 @@ impl Defined {
     /// The ServiceAccount may do with it what it may do with Deployments.
     async fn grant(&self, world: &World<'_>) -> Result<()> {
         let rule = json!({ "apiGroups": [self.group], "resources": [self.plural], "verbs": ["get", "list", "watch", "patch"] });
-        grant(world, &self.crd(), &[rule]).await
+        grant(world, &self.crd(), &[rule]).await?;
+        let last = format!("patch {}/{}", self.group, self.plural);
+        granted(&world.account, &[&last], Some(&world.namespace)).await
     }
 
     async fn get(&self, world: &World<'_>, name: &str) -> Result<Value> {
@@ -113,22 +112,20 @@ impl Defined {
     }
 
     pub(crate) async fn adopted(&self, world: &World<'_>, name: &str) -> Result<Value> {
-        let look = async || {
-            let object = self.get(world, name).await?;
-            let is_adopted = applied(&object).is_string();
-            anyhow::Ok(if is_adopted { Ok(object) } else { Err(object) })
-        };
-        eventually_else(&format!("{} {name} adopted", self.kind), LONG, look).await
+        let look = async || self.get(world, name).await;
+        until(&format!("{} {name} adopted", self.kind), look, |object| {
+            applied(object).is_string()
+        })
+        .await
     }
 
     /// Waits for another template and returns the object.
     pub(crate) async fn rolled(&self, world: &World<'_>, name: &str, before: &Value) -> Result<Value> {
-        let look = async || {
-            let object = self.get(world, name).await?;
-            let is_rolled = config(&object) != config(before);
-            anyhow::Ok(if is_rolled { Ok(object) } else { Err(object) })
-        };
-        eventually_else(&format!("{} {name} rolled", self.kind), LONG, look).await
+        let look = async || self.get(world, name).await;
+        until(&format!("{} {name} rolled", self.kind), look, |object| {
+            config(object) != config(before)
+        })
+        .await
     }
 
     fn flag(&self) -> String {
@@ -178,12 +175,4 @@ async fn all_jobs(world: &World<'_>) -> Result<Vec<Value>> {
     world
         .list(&format!("/apis/batch/v1/namespaces/{}/jobs", world.namespace))
         .await
-}
-
-/// How many Events of this reason there are about objects of this name.
-async fn told(world: &World<'_>, reason: &str, name: &str) -> Result<usize> {
-    let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", world.namespace);
-    let events = world.list(&path).await?;
-    let ours = |event: &&Value| event["reason"] == reason && event["regarding"]["name"] == name;
-    Ok(events.iter().filter(ours).count())
 }

@@ -17,6 +17,7 @@ mod kinds;
 mod manifests;
 mod node;
 mod program;
+mod rights;
 mod source;
 mod supervised;
 mod swap;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use afresh_testbed::{Cluster, Mark, eventually};
+use afresh_testbed::{Cluster, Mark, eventually_else};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -44,13 +44,11 @@ pub(crate) async fn pod_uids(world: &World<'_>, app: &str) -> Result<Vec<String>
 /// looks at a volume by itself every ten minutes only, so this is not its doing.
 pub(crate) async fn says(file: &PathBuf, expected: &str, written: Instant) -> Result<Duration> {
     let look = async || {
-        anyhow::Ok(
-            fs::read_to_string(file)
-                .is_ok_and(|text| text == expected)
-                .then(|| written.elapsed()),
-        )
+        let seen = fs::read_to_string(file).map_err(|error| error.to_string());
+        let is_there = seen.as_deref() == Ok(expected);
+        anyhow::Ok(is_there.then(|| written.elapsed()).ok_or(format!("{seen:?}")))
     };
-    eventually(&format!("{expected} in {}", file.display()), LONG, look).await
+    eventually_else(&format!("{expected} in {}", file.display()), LONG, look).await
 }
 
 /// Past the capture of output: everyone who runs the tests may see how long things took.
@@ -117,11 +115,7 @@ async fn changed_files_are_there_at_once_while_the_pod_stays() -> Result<()> {
     let pod = name(&world.pods("web").await?[0]);
     let inside = world.cluster.read_file(&world.namespace, &pod, "/etc/password/value");
     assert_eq!(inside.await?, "4");
-    let told = async || {
-        let text = world.describe("deployment/web").await?;
-        anyhow::Ok(text.contains("Touched").then_some(()))
-    };
-    eventually("the Event", LONG, told).await
+    world.tells("Touched", "web").await
 }
 
 #[tokio::test]
@@ -153,9 +147,10 @@ async fn twenty_pods_see_a_changed_file_at_once() -> Result<()> {
                 took.extend(fresh.then(|| written.elapsed()));
                 !fresh
             });
-            anyhow::Ok(left.is_empty().then_some(()))
+            let seen = format!("{} are left: {left:?}", left.len());
+            anyhow::Ok(left.is_empty().then_some(()).ok_or(seen))
         };
-        eventually("twenty fresh files", LONG, all).await?;
+        eventually_else("twenty fresh files", LONG, all).await?;
         report("a changed object to the files in twenty pods", took);
     }
 
@@ -318,11 +313,16 @@ async fn the_manifests_run_as_they_are_and_as_nobody_else() -> Result<()> {
     let leader = world.leader().await?;
     assert!(names.contains(&leader), "{leader} is none of {names:?}");
     let requests = world.cluster.requests(Mark::default())?;
+    // Agents in pods of other tests are the ServiceAccounts of those pods.
+    let elsewhere = |user: &str| {
+        let account = user.strip_prefix("system:serviceaccount:");
+        account.is_some_and(|account| !account.starts_with("afresh:"))
+    };
     let by_afresh: Vec<_> = requests
         .iter()
-        .filter(|request| request.user_agent.starts_with("afresh/"))
+        .filter(|request| request.user_agent.starts_with("afresh/") && !elsewhere(&request.user))
         .collect();
-    assert!(!by_afresh.is_empty());
+    assert!(!by_afresh.is_empty(), "{} requests, none of them ours", requests.len());
     for request in by_afresh {
         assert_eq!(request.user, "system:serviceaccount:afresh:afresh", "{request:?}");
         // Before its Role was bound there was no pod, and nothing is asked for in vain after.

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use afresh_testbed::{Access, eventually, free_ports};
+use afresh_testbed::{Access, eventually_else, free_ports};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,6 +17,23 @@ use tokio::time::timeout;
 
 /// How long anything may take before a test has failed.
 pub(crate) const LONG: Duration = Duration::from_secs(300);
+
+/// Looks until what `look` sees is `wanted`, and gives it. A wait in vain tells what was there at the end, as JSON.
+pub(crate) async fn until<T: Serialize>(
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T>,
+    wanted: impl Fn(&T) -> bool,
+) -> Result<T> {
+    let look = async || {
+        let seen = look().await?;
+        anyhow::Ok(if wanted(&seen) {
+            Ok(seen)
+        } else {
+            Err(serde_json::to_string(&seen).unwrap_or_else(|error| error.to_string()))
+        })
+    };
+    eventually_else(what, LONG, look).await
+}
 
 /// A running controller. Dropped, it is killed.
 pub(crate) struct Controller {
@@ -72,9 +90,10 @@ impl Controller {
         let look = async || {
             let ended = self.child.try_wait()?;
             ensure!(ended.is_none(), "it has ended: {ended:?}");
-            Ok(get(self.address, "/readyz").await.ok().filter(|(code, _)| *code == 200))
+            let answer = get(self.address, "/readyz").await;
+            Ok(answer.unwrap_or_else(|error| (0, format!("{error:#}"))))
         };
-        let ready = eventually("a ready controller", LONG, look).await;
+        let ready = until("a ready controller", look, |(code, _)| *code == 200).await;
         ready.map(drop).with_context(|| self.last_words())
     }
 
@@ -111,6 +130,29 @@ impl Controller {
         state(self.address).await
     }
 
+    /// Waits until its last action on a workload of this name has failed so often in a row.
+    pub(crate) async fn failed(&self, name: &str, times: u64) -> Result<()> {
+        let look = async || Ok(self.state().await?["engine"]["waiting"].take());
+        let ours = format!("/{name}");
+        let has_failed = |waiting: &Value| {
+            let mut waiting = waiting.as_array().into_iter().flatten();
+            let ours = waiting.find(|entry| entry["workload"].as_str().is_some_and(|name| name.ends_with(&ours)));
+            ours.is_some_and(|entry| entry["failures"].as_u64() >= Some(times))
+        };
+        until(&format!("{times} failures of {name}"), look, has_failed)
+            .await
+            .map(drop)
+    }
+
+    /// Waits until its log says so.
+    pub(crate) async fn logs(&self, text: &str) -> Result<()> {
+        let look = async || {
+            let log = self.logged();
+            anyhow::Ok(log.contains(text).then_some(()).ok_or_else(|| last_lines(&log)))
+        };
+        eventually_else(&format!("{text:?} in the log"), LONG, look).await
+    }
+
     /// Everything it has logged.
     pub(crate) fn logged(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -118,10 +160,14 @@ impl Controller {
 
     /// The end of what it has logged.
     pub(crate) fn last_words(&self) -> String {
-        let log = self.logged();
-        let lines: Vec<_> = log.lines().rev().take(20).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+        last_lines(&self.logged())
     }
+}
+
+/// The last twenty.
+pub(crate) fn last_lines(log: &str) -> String {
+    let lines: Vec<_> = log.lines().rev().take(20).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
 /// What `/state` at this address says.
@@ -156,18 +202,21 @@ pub(crate) struct Fence {
 
 /// Whether a controller that says `state` has seen everything up to the fence and has nothing left to do in the namespace.
 pub(crate) fn at_rest(state: &Value, namespace: &str, fence: Fence) -> bool {
-    let seen = |kind: &str, revision: u64| {
-        let mut watches = state["watches"].as_array().into_iter().flatten();
-        watches.any(|watch| {
-            let here = watch["namespace"].is_null() || watch["namespace"] == namespace;
-            let version = watch["resourceVersion"]
-                .as_str()
-                .and_then(|version| version.parse::<u64>().ok());
-            watch["kind"] == kind && here && version.is_some_and(|version| version >= revision)
-        })
-    };
     let ours = format!("/{namespace}/");
     let mut waiting = state["engine"]["waiting"].as_array().into_iter().flatten();
     let waits = waiting.any(|waiting| waiting["workload"].as_str().is_some_and(|name| name.contains(&ours)));
+    let seen = |kind: &str, revision: u64| has_seen(state, namespace, kind, revision);
     seen("configmap", fence.config_map) && seen("secret", fence.secret) && !waits
+}
+
+/// Whether the watch of a kind has come to this revision.
+pub(crate) fn has_seen(state: &Value, namespace: &str, kind: &str, revision: u64) -> bool {
+    let mut watches = state["watches"].as_array().into_iter().flatten();
+    watches.any(|watch| {
+        let here = watch["namespace"].is_null() || watch["namespace"] == namespace;
+        let version = watch["resourceVersion"]
+            .as_str()
+            .and_then(|version| version.parse::<u64>().ok());
+        watch["kind"] == kind && here && version.is_some_and(|version| version >= revision)
+    })
 }

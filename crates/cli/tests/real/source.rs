@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use afresh_testbed::{Access, Cluster, Mark, eventually};
-use anyhow::{Context as _, Result};
+use afresh_testbed::{Access, Cluster, Mark, eventually_else};
+use anyhow::Result;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::program::LONG;
+use crate::program::{LONG, last_lines};
+use crate::rights::granted;
 use crate::supervised::other_namespace;
 
 /// The pod's namespace and the other one, with the rights that the recipe grants, and an agent's directory.
@@ -28,6 +29,7 @@ impl<'a> Scene<'a> {
         let (elsewhere, _) = other_namespace(&platform, &own)?;
         cluster.apply(&elsewhere).await?;
         let account = cluster.service_account(&own, "nginx").await?;
+        granted(&account, &["watch /configmaps=nginx"], Some(&platform)).await?;
         let directory = tempfile::tempdir()?;
         Ok(Self {
             cluster,
@@ -78,14 +80,22 @@ impl<'a> Scene<'a> {
     }
 
     async fn says(&self, name: &str, text: &str) -> Result<()> {
-        let look = async || anyhow::Ok((self.read(name) == text).then_some(()));
-        let said = eventually(&format!("{text:?} in {name}"), LONG, look).await;
-        said.with_context(|| format!("{:?}; log:\n{}", self.read(name), self.read("log")))
+        let look = async || {
+            let (seen, log) = (self.read(name), self.read("log"));
+            let seen = (seen == text)
+                .then_some(())
+                .ok_or_else(|| format!("{seen:?}; log:\n{log}"));
+            anyhow::Ok(seen)
+        };
+        eventually_else(&format!("{text:?} in {name}"), LONG, look).await
     }
 
     async fn logged(&self, text: &str) -> Result<()> {
-        let look = async || anyhow::Ok(self.read("log").contains(text).then_some(()));
-        eventually(text, LONG, look).await.with_context(|| self.read("log"))
+        let look = async || {
+            let log = self.read("log");
+            anyhow::Ok(log.contains(text).then_some(()).ok_or_else(|| last_lines(&log)))
+        };
+        eventually_else(text, LONG, look).await
     }
 
     /// What the agent has asked for, once each: verb, path without the query, and the answer.

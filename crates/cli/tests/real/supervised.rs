@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use afresh_testbed::{Image, eventually};
+use afresh_testbed::{Image, eventually_else};
 use afresh_testbed_host as host;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
 use crate::node::{APART, name, pod_uids, report, world};
-use crate::program::LONG;
+use crate::program::{LONG, last_lines};
 use crate::world::World;
 
 const IMAGE: &str = "afresh.test/recipes:1";
@@ -28,6 +28,9 @@ const PROGRAMS: [&str; 5] = [
     "redis-cli",
 ];
 const LIBRARIES: &str = "/usr/lib/recipes";
+
+/// How long one answer may take. Whoever waits for another answer asks again.
+const ANSWER: Duration = Duration::from_secs(30);
 
 static LOADED: OnceCell<()> = OnceCell::const_new();
 
@@ -146,16 +149,16 @@ impl<'a> Recipe<'a> {
             stream.read_to_string(&mut answer).await?;
             anyhow::Ok(answer)
         };
-        timeout(Duration::from_secs(5), exchange).await?
+        timeout(ANSWER, exchange).await.context("no answer")?
     }
 
     /// Waits until the pod answers so; how long it took since `written`.
     async fn answers(&self, port: u16, path: &str, text: &str, written: Instant) -> Result<Duration> {
         let look = async || {
-            let answer = self.get(port, path).await.unwrap_or_default();
-            anyhow::Ok(answer.contains(text).then(|| written.elapsed()))
+            let answer = self.get(port, path).await.unwrap_or_else(|error| format!("{error:#}"));
+            anyhow::Ok(answer.contains(text).then(|| written.elapsed()).ok_or(answer))
         };
-        eventually(&format!("{text} from {}", self.app), LONG, look).await
+        eventually_else(&format!("{text:?} from {}", self.app), LONG, look).await
     }
 
     /// Waits until a container's log says so.
@@ -164,9 +167,9 @@ impl<'a> Recipe<'a> {
         let arguments = ["logs", "-n", &self.world.namespace, &pod, "-c", container];
         let look = async || {
             let log = self.world.cluster.kubectl(&arguments).await?;
-            anyhow::Ok(log.contains(text).then_some(()))
+            anyhow::Ok(log.contains(text).then_some(()).ok_or_else(|| last_lines(&log)))
         };
-        eventually(&format!("{text:?} in the log of {container}"), LONG, look).await
+        eventually_else(&format!("{text:?} in the log of {container}"), LONG, look).await
     }
 
     /// The first process of a container below its supervisor.
@@ -299,13 +302,14 @@ async fn redis_takes_new_passwords_and_keeps_its_users_while_the_new_ones_are_wr
         .context("no users")?
         .to_owned();
     let write = async |text: String| recipe.world.secret("redis-users", json!({ "users.acl": text })).await;
-    let is_taken = async |password: &str| {
-        let answer = recipe.ask(6379, &format!("AUTH app {password}\r\nQUIT\r\n")).await?;
-        anyhow::Ok(answer.starts_with("+OK"))
-    };
+    let auth = async |password: &str| recipe.ask(6379, &format!("AUTH app {password}\r\nQUIT\r\n")).await;
+    let is_taken = async |password: &str| anyhow::Ok(auth(password).await?.starts_with("+OK"));
     let taken = async |password: &str, written: Instant| {
-        let look = async || anyhow::Ok(is_taken(password).await.unwrap_or(false).then(|| written.elapsed()));
-        eventually(&format!("{password} is a password"), LONG, look).await
+        let look = async || {
+            let answer = auth(password).await.unwrap_or_else(|error| format!("{error:#}"));
+            anyhow::Ok(answer.starts_with("+OK").then(|| written.elapsed()).ok_or(answer))
+        };
+        eventually_else(&format!("{password} is a password"), LONG, look).await
     };
     taken("version-0", Instant::now()).await?;
     let process = recipe.main_process().await?;
@@ -368,9 +372,9 @@ async fn line(file: &Path, nth: usize) -> Result<String> {
     let look = async || {
         let text = fs::read_to_string(file).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        anyhow::Ok(whole.lines().nth(nth - 1).map(str::to_owned))
+        anyhow::Ok(whole.lines().nth(nth - 1).map(str::to_owned).ok_or(text))
     };
-    eventually(&format!("line {nth} of {}", file.display()), LONG, look).await
+    eventually_else(&format!("line {nth} of {}", file.display()), LONG, look).await
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! The swap: `afresh reloader` on workloads as Stakater Reloader left them, on a real control plane.
 
 use afresh_model::reloader::sha1::Sha1;
-use afresh_testbed::{Cluster, eventually};
+use afresh_testbed::Cluster;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::manifests::{deployment, secret_variables, variables, workload};
-use crate::program::LONG;
+use crate::program::until;
 use crate::world::World;
 
 const LAST: &str = "reloader.stakater.com/last-reloaded-from";
@@ -71,8 +71,7 @@ async fn the_swap_by_env_vars_rolls_what_reloader_missed_and_only_that_once() ->
     let others = [by_variable("StatefulSet", "missed", "1"), unmarked];
     world.apply(&[&left[..], &others].concat()).await?;
     for (name, pods) in [("current", 1), ("missed", 2), ("never", 1)] {
-        let made = async || anyhow::Ok((world.pods(name).await?.len() == pods).then_some(()));
-        eventually("pods", LONG, made).await?;
+        world.pods_made(name, pods).await?;
     }
     world.config_map("missed", level("2")).await?;
 
@@ -99,8 +98,7 @@ async fn the_swap_by_annotations_rolls_what_reloader_missed_and_only_that_once()
     let left = ["current", "missed"].map(|name| by_annotation(name, &world.namespace, "1"));
     world.apply(&left).await?;
     for name in ["current", "missed"] {
-        let made = async || anyhow::Ok((!world.pods(name).await?.is_empty()).then_some(()));
-        eventually("pods", LONG, made).await?;
+        world.pods_made(name, 1).await?;
     }
     world.config_map("missed", level("2")).await?;
 
@@ -146,19 +144,17 @@ async fn reloader_defect_c2_a_paused_deployment_is_resumed_by_whoever_comes_next
     let reloader = world.reloader(&[]).await?;
     world.adopted("Deployment", "web").await?;
     world.config_map("web", level("2")).await?;
-    let paused = async || world.workload("Deployment", "web").await;
-    let is_paused = async || anyhow::Ok((paused().await?["spec"]["paused"] == true).then_some(()));
-    eventually("a pause", LONG, is_paused).await?;
-    assert!(paused().await?["metadata"]["annotations"][PAUSED_AT].is_string());
+    let web = async || world.workload("Deployment", "web").await;
+    let paused = until("a pause", web, |web| web["spec"]["paused"] == true).await?;
+    assert!(paused["metadata"]["annotations"][PAUSED_AT].is_string(), "{paused}");
     reloader.kill().await?;
 
     let next = world.reloader(&[]).await?;
     world.config_map("web", level("3")).await?;
-    let is_over = async || anyhow::Ok((paused().await?["spec"]["paused"] != true).then_some(()));
-    eventually("its end", LONG, is_over).await?;
+    until("its end", web, |web| web["spec"]["paused"] != true).await?;
     world.rolled("Deployment", "web", 1).await?;
     world.rest(&next).await?;
-    assert_eq!(paused().await?["metadata"]["annotations"][PAUSED_AT], Value::Null);
+    assert_eq!(web().await?["metadata"]["annotations"][PAUSED_AT], Value::Null);
     Ok(())
 }
 

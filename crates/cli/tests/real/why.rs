@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use afresh_testbed::{Cluster, eventually};
+use afresh_testbed::Cluster;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -67,8 +67,7 @@ async fn before_the_swap_and_after_it_why_says_what_the_reloader_does() -> Resul
     all.push(reloader());
     world.apply(&all).await?;
     for name in ["current", "missed", "key"] {
-        let made = async || anyhow::Ok((!world.pods(name).await?.is_empty()).then_some(()));
-        eventually("pods", LONG, made).await?;
+        world.pods_made(name, 1).await?;
     }
     world.config_map("missed", json!({ "level": "2" })).await?;
 

@@ -9,7 +9,8 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use crate::install::{self, NO_PODS};
-use crate::program::{Controller, Fence, LONG, at_rest};
+use crate::program::{Controller, Fence, LONG, at_rest, until};
+use crate::rights::{self, granted};
 
 static LOGS: AtomicU32 = AtomicU32::new(0);
 
@@ -36,35 +37,45 @@ impl<'a> World<'a> {
         let workless = true;
         Ok(Self {
             workless,
-            ..Self::with_components(cluster, prefix, "").await?
+            ..Self::with_components(cluster, prefix, "", &[]).await?
         })
     }
 
     /// The same with its components for Jobs and CronJobs.
     pub(crate) async fn with_work(cluster: &'a Cluster, prefix: &str) -> Result<Self> {
-        Self::with_components(cluster, prefix, WORK).await
+        Self::with_components(cluster, prefix, WORK, &rights::WORK).await
     }
 
-    async fn with_components(cluster: &'a Cluster, prefix: &str, components: &str) -> Result<Self> {
+    async fn with_components(cluster: &'a Cluster, prefix: &str, components: &str, more: &[&str]) -> Result<Self> {
         let namespace = cluster.namespace(prefix).await?;
         let overlay = format!("namespace: {namespace}\nresources: [deploy/namespaced]\n{components}{NO_PODS}");
         install::apply(cluster, &namespace, &overlay).await?;
         let scope = vec!["--namespace".to_owned(), namespace.clone()];
-        Self::new(cluster, namespace.clone(), namespace, scope).await
+        let world = Self::new(cluster, namespace.clone(), namespace, scope).await?;
+        let rights = [&[rights::OWN, rights::ROLE], more].concat();
+        granted(&world.account, &rights, Some(&world.namespace)).await?;
+        Ok(world)
     }
 
     /// A namespace of its own in a cluster in which `deploy/` is installed for all, without pods.
     pub(crate) async fn cluster_wide(cluster: &'a Cluster, prefix: &str) -> Result<Self> {
-        install::apply(cluster, "cluster", &format!("resources: [deploy]\n{NO_PODS}")).await?;
-        Self::beside(cluster, prefix).await
+        let overlay = format!("resources: [deploy]\n{NO_PODS}");
+        Self::everywhere(cluster, prefix, ("cluster", &overlay), &[]).await
     }
 
     /// The same with the components for Jobs and CronJobs, which stay: no test may count on their rights being wanting.
     pub(crate) async fn cluster_wide_with_work(cluster: &'a Cluster, prefix: &str) -> Result<Self> {
         let components = "components: [deploy/components/jobs, deploy/components/cron-jobs]\n";
         let overlay = format!("resources: [deploy]\n{components}{NO_PODS}");
-        install::apply(cluster, "cluster-work", &overlay).await?;
-        Self::beside(cluster, prefix).await
+        Self::everywhere(cluster, prefix, ("cluster-work", &overlay), &rights::WORK).await
+    }
+
+    async fn everywhere(cluster: &'a Cluster, prefix: &str, overlay: (&str, &str), more: &[&str]) -> Result<Self> {
+        install::apply_for_all(cluster, overlay.0, overlay.1).await?;
+        let world = Self::beside(cluster, prefix).await?;
+        granted(&world.account, &[rights::OWN], Some(&world.own)).await?;
+        granted(&world.account, &[&[rights::ROLE], more].concat(), None).await?;
+        Ok(world)
     }
 
     /// A namespace of its own in a cluster where the controller runs already, for all.
@@ -77,8 +88,11 @@ impl<'a> World<'a> {
     /// listed and not watched, pods not even listed, no Secret written.
     pub(crate) async fn with_reloaders_rights(cluster: &'a Cluster, prefix: &str) -> Result<Self> {
         let namespace = cluster.namespace(prefix).await?;
-        cluster.apply(&reloaders_rights(&namespace).to_string()).await?;
-        Self::new(cluster, namespace.clone(), namespace, Vec::new()).await
+        cluster.apply(&rights::of_reloader(&namespace).to_string()).await?;
+        let world = Self::new(cluster, namespace.clone(), namespace, Vec::new()).await?;
+        let of_each_role = ["list /secrets", "create /configmaps"];
+        granted(&world.account, &of_each_role, Some(&world.namespace)).await?;
+        Ok(world)
     }
 
     async fn new(cluster: &'a Cluster, namespace: String, own: String, scope: Vec<String>) -> Result<Self> {
@@ -205,20 +219,18 @@ impl<'a> World<'a> {
     }
 
     /// Waits until the workload's own controller has taken notice of it.
-    pub(crate) async fn observed(&self, kind: &str, name: &str) -> Result<()> {
-        let look = async || {
-            let workload = self.workload(kind, name).await?;
+    pub(crate) async fn observed(&self, kind: &str, name: &str) -> Result<Value> {
+        let look = async || self.workload(kind, name).await;
+        let is_observed = |workload: &Value| {
             let current = workload["metadata"]["generation"].as_u64();
-            let observed = workload["status"]["observedGeneration"].as_u64() >= current;
-            anyhow::Ok(observed.then_some(()).ok_or(workload))
+            workload["status"]["observedGeneration"].as_u64() >= current
         };
-        eventually_else(&format!("{kind} {name} observed"), LONG, look).await
+        until(&format!("{kind} {name} observed"), look, is_observed).await
     }
 
     /// How often the workload's own controller was given another template: the number of its revisions, less the first.
     pub(crate) async fn rolls(&self, kind: &str, name: &str) -> Result<u64> {
-        self.observed(kind, name).await?;
-        let workload = self.workload(kind, name).await?;
+        let workload = self.observed(kind, name).await?;
         if kind == "Deployment" {
             let revision = &workload["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
             let revision: u64 = revision.as_str().context("no revision")?.parse()?;
@@ -278,6 +290,20 @@ impl<'a> World<'a> {
         Ok(pods.into_iter().filter(stays).collect())
     }
 
+    /// The same, as soon as there are so many of them.
+    pub(crate) async fn pods_made(&self, app: &str, count: usize) -> Result<Vec<Value>> {
+        let look = async || self.pods(app).await;
+        until(&format!("{count} pods of {app}"), look, |pods| pods.len() == count).await
+    }
+
+    /// Waits until this one holds the Lease.
+    pub(crate) async fn leads(&self, name: &str) -> Result<()> {
+        let leader = async || self.leader().await;
+        until(&format!("the leader {name}"), leader, |leader| leader == name)
+            .await
+            .map(drop)
+    }
+
     /// Who holds the Lease.
     pub(crate) async fn leader(&self) -> Result<String> {
         let lease = self
@@ -287,6 +313,24 @@ impl<'a> World<'a> {
             ))
             .await?;
         Ok(lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The notes of the Events of this reason about objects of this name.
+    pub(crate) async fn told(&self, reason: &str, name: &str) -> Result<Vec<Value>> {
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.namespace);
+        let events = self.list(&path).await?;
+        let ours = |event: &&Value| event["reason"] == reason && event["regarding"]["name"] == name;
+        Ok(events.iter().filter(ours).map(|event| event["note"].clone()).collect())
+    }
+
+    /// Waits for such an Event: it is written some time after what it tells of.
+    pub(crate) async fn tells(&self, reason: &str, name: &str) -> Result<()> {
+        let look = async || self.told(reason, name).await;
+        until(&format!("an Event {reason} about {name}"), look, |told| {
+            !told.is_empty()
+        })
+        .await
+        .map(drop)
     }
 
     /// The Events about a workload, as kubectl shows them.
@@ -310,47 +354,7 @@ impl<'a> World<'a> {
     }
 }
 
-fn revision_of(object: &Value) -> Result<u64> {
+pub(crate) fn revision_of(object: &Value) -> Result<u64> {
     let version = object["metadata"]["resourceVersion"].as_str();
     Ok(version.context("no resourceVersion")?.parse()?)
-}
-
-/// The ServiceAccount, Role and metadata Role of Reloader's chart 2.2.16 (`templates/role.yaml`).
-fn reloaders_rights(namespace: &str) -> Value {
-    let rule = |groups: &[&str], resources: &[&str], verbs: &[&str]| json!({ "apiGroups": groups, "resources": resources, "verbs": verbs });
-    let rules = json!([
-        rule(&[""], &["secrets", "configmaps"], &["list", "get", "watch"]),
-        rule(
-            &["apps"],
-            &["deployments", "daemonsets", "statefulsets"],
-            &["list", "get", "update", "patch"]
-        ),
-        rule(&["batch"], &["cronjobs"], &["list", "get"]),
-        rule(&["batch"], &["jobs"], &["create", "delete", "list", "get"]),
-        rule(&[""], &["events"], &["create", "patch"]),
-    ]);
-    let metadata = json!([rule(
-        &[""],
-        &["configmaps"],
-        &["list", "get", "watch", "create", "update"]
-    )]);
-    let object = |kind: &str, name: &str| {
-        let group = if kind == "ServiceAccount" {
-            "v1"
-        } else {
-            "rbac.authorization.k8s.io/v1"
-        };
-        json!({ "apiVersion": group, "kind": kind, "metadata": { "name": name, "namespace": namespace } })
-    };
-    let role = |name: &str, rules: Value| {
-        let mut role = object("Role", name);
-        role["rules"] = rules;
-        let mut binding = object("RoleBinding", name);
-        binding["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name });
-        binding["subjects"] = json!([{ "kind": "ServiceAccount", "name": "afresh", "namespace": namespace }]);
-        [role, binding]
-    };
-    let roles = [role("reloader", rules), role("reloader-metadata", metadata)].concat();
-    let items = [vec![object("ServiceAccount", "afresh")], roles].concat();
-    json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }

@@ -63,10 +63,7 @@ same!(times_of_changes_behave_alike, times::script);
 #[tokio::test]
 async fn a_kind_of_one_s_own_behaves_alike() {
     let cluster = Cluster::shared().await.unwrap();
-    cluster.apply(&work::definition().to_string()).await.unwrap();
-    let name = format!("crd/{}.{}", work::PLURAL, work::GROUP);
-    let wait = ["wait", "--for=condition=Established", &name, "--timeout=60s"];
-    cluster.kubectl(&wait).await.unwrap();
+    cluster.define(&work::definition()).await.unwrap();
     let mut real = real(cluster).await;
     let (handle, mut mock) = sandbox(&Options::api_server_only()).await;
     handle.register(Resource::custom(work::GROUP, work::VERSION, work::PLURAL, work::KIND));

@@ -1,15 +1,15 @@
 //! CronJobs: nothing under `afresh controller`, as their next run is fresh; a Job at once under `afresh reloader`.
 
 use afresh_model::reloader::sha1::Sha1;
-use afresh_testbed::{Cluster, eventually, eventually_else};
+use afresh_testbed::Cluster;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::denied::{Denied, allow, deny};
 use super::jobs::job;
-use super::{all_jobs, applied, batch, told, uid, with_work};
-use crate::program::{Controller, LONG};
-use crate::world::World;
+use super::{all_jobs, applied, batch, uid, with_work};
+use crate::program::{Controller, has_seen, until};
+use crate::world::{World, revision_of};
 
 const LAST: &str = "reloader.stakater.com/last-reloaded-from";
 
@@ -36,31 +36,23 @@ async fn level(world: &World<'_>, level: &str) -> Result<()> {
 }
 
 async fn adopted(world: &World<'_>, name: &str) -> Result<String> {
-    let look = async || {
-        anyhow::Ok(
-            applied(&batch(world, "cronjobs", name).await?)
-                .as_str()
-                .map(str::to_owned),
-        )
-    };
-    eventually(&format!("CronJob {name} adopted"), LONG, look).await
+    recorded(world, name, "").await
 }
 
-/// Waits until the CronJob has a record other than this one.
+/// Waits until the CronJob has a record, and another one than this.
 async fn recorded(world: &World<'_>, name: &str, before: &str) -> Result<String> {
-    let look = async || anyhow::Ok(Some(adopted(world, name).await?).filter(|record| record != before));
-    eventually(&format!("another record on CronJob {name}"), LONG, look).await
+    let look = async || {
+        let cron = batch(world, "cronjobs", name).await?;
+        Ok(applied(&cron).as_str().unwrap_or_default().to_owned())
+    };
+    let is_new = |record: &String| !record.is_empty() && record != before;
+    until(&format!("a new record on CronJob {name}"), look, is_new).await
 }
 
-/// Waits for so many Jobs, oldest first.
+/// Waits for so many Jobs; there must not be more.
 async fn made(world: &World<'_>, count: usize) -> Result<Vec<Value>> {
-    let look = async || {
-        let mut jobs = all_jobs(world).await?;
-        jobs.sort_by_key(|job| job["metadata"]["creationTimestamp"].as_str().map(str::to_owned));
-        let names: Vec<String> = jobs.iter().map(|job| job["metadata"]["name"].to_string()).collect();
-        anyhow::Ok((jobs.len() >= count).then_some(jobs).ok_or(names.join(", ")))
-    };
-    let jobs = eventually_else(&format!("{count} Jobs"), LONG, look).await?;
+    let look = async || all_jobs(world).await;
+    let jobs = until(&format!("{count} Jobs"), look, |jobs| jobs.len() >= count).await?;
     assert_eq!(jobs.len(), count, "{jobs:?}");
     Ok(jobs)
 }
@@ -136,8 +128,7 @@ async fn one_content_makes_one_job_as_reloader_makes_it_by_either_strategy() -> 
         world.rest(&reloader).await?;
         let marks: Vec<String> = made(&world, 2).await?.iter().map(mark).collect::<Result<_>>()?;
         assert!(marks.contains(&hash("2")) && marks.contains(&hash("3")), "{marks:?}");
-        let told = async || anyhow::Ok((told(&world, "Reloaded", "nightly").await? >= 1).then_some(()));
-        eventually("an Event on the CronJob", LONG, told).await?;
+        world.tells("Reloaded", "nightly").await?;
         assert_eq!(
             batch(&world, "cronjobs", "nightly").await?["spec"],
             cron["spec"],
@@ -146,6 +137,28 @@ async fn one_content_makes_one_job_as_reloader_makes_it_by_either_strategy() -> 
         assert_eq!(world.refused()?, Vec::<String>::new());
     }
     Ok(())
+}
+
+/// Ends the suspension of a CronJob, and waits until that is seen.
+async fn wake(world: &World<'_>, reloader: &Controller, name: &str) -> Result<()> {
+    let wake = r#"{"spec":{"suspend":false}}"#;
+    let wake = [
+        "patch",
+        "cronjob",
+        name,
+        "--type=merge",
+        "-p",
+        wake,
+        "-n",
+        &world.namespace,
+    ];
+    world.cluster.kubectl(&wake).await?;
+    let awake = revision_of(&batch(world, "cronjobs", name).await?)?;
+    let state = async || reloader.state().await;
+    let is_seen = |state: &Value| has_seen(state, &world.namespace, "cronjob", awake);
+    until("a reloader that has seen it wake", state, is_seen)
+        .await
+        .map(drop)
 }
 
 /// Reloader runs a suspended CronJob, and one beside another where its author forbids that.
@@ -171,17 +184,18 @@ async fn b5_a_suspended_cron_job_is_not_run_and_one_that_forbids_concurrency_wai
     let asleep = adopted(&world, "suspended").await?;
     let waiting = adopted(&world, "nightly").await?;
 
+    let before = world.cluster.mark()?;
     level(&world, "2").await?;
     recorded(&world, "suspended", &asleep).await?;
-    let waits = async || {
-        let mark = world.cluster.requests(afresh_testbed::Mark::default())?;
-        let looks = mark.iter().filter(|request| {
+    let looks = async || {
+        let requests = world.cluster.requests(before)?;
+        let looks = requests.iter().filter(|request| {
             request.user == format!("system:serviceaccount:{}:afresh", world.own)
                 && (&*request.verb, &*request.resource, &*request.name) == ("get", "cronjobs", "nightly")
         });
-        anyhow::Ok((looks.count() >= 2).then_some(()))
+        Ok(looks.count())
     };
-    eventually("two looks at what runs", LONG, waits).await?;
+    until("two looks at what runs", looks, |looks| *looks >= 2).await?;
     made(&world, 1).await?;
     assert_eq!(adopted(&world, "nightly").await?, waiting, "it is not done");
 
@@ -194,18 +208,7 @@ async fn b5_a_suspended_cron_job_is_not_run_and_one_that_forbids_concurrency_wai
     let jobs = made(&world, 1).await?;
     assert_eq!(mark(&jobs[0])?, hash("2"));
 
-    let wake = r#"{"spec":{"suspend":false}}"#;
-    let wake = [
-        "patch",
-        "cronjob",
-        "suspended",
-        "--type=merge",
-        "-p",
-        wake,
-        "-n",
-        &world.namespace,
-    ];
-    world.cluster.kubectl(&wake).await?;
+    wake(&world, &reloader, "suspended").await?;
     world.rest(&reloader).await?;
     made(&world, 1).await?;
     assert_eq!(world.refused()?, Vec::<String>::new());
@@ -230,25 +233,11 @@ async fn b6_a_job_whose_record_cannot_be_written_is_made_once_and_by_the_next_pr
     deny(&world, &updates).await?;
 
     level(&world, "2").await?;
-    let tried = async |controller: &Controller| {
-        let look = async || {
-            let state = controller.state().await?;
-            let mut waiting = state["engine"]["waiting"].as_array().into_iter().flatten();
-            let ours = waiting.find(|entry| {
-                entry["workload"]
-                    .as_str()
-                    .is_some_and(|name| name.ends_with("/nightly"))
-            });
-            let failures = ours.and_then(|entry| entry["failures"].as_u64()).unwrap_or(0);
-            anyhow::Ok((failures >= 3).then_some(()))
-        };
-        eventually("three tries", LONG, look).await
-    };
-    tried(&reloader).await?;
+    reloader.failed("nightly", 3).await?;
     let job = made(&world, 1).await?.swap_remove(0);
     reloader.kill().await?;
     let next = world.reloader(&[]).await?;
-    tried(&next).await?;
+    next.failed("nightly", 3).await?;
     assert_eq!(uid(&made(&world, 1).await?[0]), uid(&job));
 
     allow(&world, "cronjobs").await?;
@@ -265,20 +254,8 @@ async fn with_reloaders_rights_one_content_makes_one_job_and_a_restart_none() ->
     level(&world, "1").await?;
     let reloader = world.reloader(&[]).await?;
     world.apply(&[cron_job("nightly", &auto())]).await?;
-    let known = async || {
-        anyhow::Ok(
-            reloader
-                .logged()
-                .contains("Allow patch on jobs and cronjobs")
-                .then_some(()),
-        )
-    };
-    eventually(
-        "a CronJob that is known, though nothing may be written on it",
-        LONG,
-        known,
-    )
-    .await?;
+    // Known, though nothing may be written on it.
+    reloader.logs("Allow patch on jobs and cronjobs").await?;
 
     level(&world, "2").await?;
     let first = made(&world, 1).await?.swap_remove(0);
@@ -294,7 +271,7 @@ async fn with_reloaders_rights_one_content_makes_one_job_and_a_restart_none() ->
     made(&world, 0).await?;
     level(&world, "4").await?;
     assert_eq!(mark(&made(&world, 1).await?[0])?, hash("4"));
-    assert_eq!(told(&world, "ReloadFail", "nightly").await?, 0);
+    assert_eq!(world.told("ReloadFail", "nightly").await?, Vec::<Value>::new());
     Ok(())
 }
 

@@ -1,12 +1,11 @@
 //! Kinds of one's own (`--workload`).
 
-use afresh_testbed::eventually;
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{Defined, applied, uid, world};
 use crate::manifests::{config_map, deployment, files, variables};
-use crate::program::LONG;
+use crate::program::until;
 use crate::world::World;
 
 /// Reloader looks for definitions once, when it starts.
@@ -29,19 +28,17 @@ async fn a11_a_definition_that_comes_goes_and_comes_again_needs_no_restart() -> 
             .config_map("settings", json!({ "level": round.to_string() }))
             .await?;
         own.rolled(&world, "web", &before).await?;
+        world.rolled("Deployment", "web", round).await?;
         own.undefine(world.cluster).await?;
-        let emptied = async || {
-            let state = controller.state().await?;
-            let mut watches = state["watches"].as_array().into_iter().flatten();
-            anyhow::Ok(
-                watches
-                    .any(|watch| watch["kind"] == "web" && watch["phase"] == "absent")
-                    .then_some(()),
-            )
+        let watches = async || Ok(controller.state().await?["watches"].take());
+        let is_absent = |watches: &Value| {
+            let mut watches = watches.as_array().into_iter().flatten();
+            watches.any(|watch| watch["kind"] == "web" && watch["phase"] == "absent")
         };
-        eventually("a kind that is gone", LONG, emptied).await?;
+        until("a kind that is gone", watches, is_absent).await?;
     }
-    world.rolled("Deployment", "web", 2).await
+    assert_eq!(world.rolls("Deployment", "web").await?, 2);
+    Ok(())
 }
 
 /// A pod of an object of the kind, as its operator would make it. No node runs it.
@@ -108,18 +105,11 @@ async fn a_kind_of_ones_own_is_rolled_touched_evicted_or_left_alone_by_its_word_
         own.rolled(&world, name, before).await?;
     }
     for name in ["touch", "hot"] {
-        let touched = async || {
-            let pod = world.get(&world.core("pods", name)).await?;
-            anyhow::Ok(
-                pod["metadata"]["annotations"]["afresh.dev/touched"]
-                    .is_string()
-                    .then_some(()),
-            )
-        };
-        eventually(&format!("the pod of {name} touched"), LONG, touched).await?;
+        let pod = async || world.get(&world.core("pods", name)).await;
+        let is_touched = |pod: &Value| pod["metadata"]["annotations"]["afresh.dev/touched"].is_string();
+        until(&format!("the pod of {name} touched"), pod, is_touched).await?;
     }
-    let evicted = async || anyhow::Ok(world.pods("evict").await?.is_empty().then_some(()));
-    eventually("the pod of evict evicted", LONG, evicted).await?;
+    world.pods_made("evict", 0).await?;
     for (name, before) in &before {
         let after = own.get(&world, name).await?;
         let rolled = super::config(&after) != super::config(before);
@@ -162,16 +152,7 @@ async fn b15_a_definition_that_drops_annotations_of_its_template_is_told_and_nev
 
     world.config_map("settings", json!({ "level": "debug" })).await?;
     world.rolled("Deployment", "other", 1).await?;
-    let told = async || {
-        anyhow::Ok(
-            controller
-                .logged()
-                .contains("drops annotations of spec.template")
-                .then_some(()),
-        )
-    };
-    eventually("the reason", LONG, told).await?;
-    let applied = |object: &Value| object["metadata"]["annotations"]["afresh.dev/applied"].clone();
+    controller.logs("drops annotations of spec.template").await?;
     assert_eq!(
         applied(&own.get(&world, "web").await?),
         applied(&before),

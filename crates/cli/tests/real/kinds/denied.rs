@@ -1,13 +1,12 @@
 //! What the API server refuses.
 
-use afresh_testbed::eventually;
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::jobs::job;
 use super::world;
 use crate::manifests::{deployment, variables};
-use crate::program::LONG;
+use crate::program::until;
 use crate::world::World;
 
 /// Names of objects of one resource that are refused, and one of them.
@@ -49,8 +48,10 @@ pub(super) async fn deny(world: &World<'_>, denied: &Denied) -> Result<()> {
     }
     // A policy is in force some time after it is there.
     let probe = world.account.client().await?;
-    let in_force = async || anyhow::Ok(is_denied(world, &probe, denied).await?.then_some(()));
-    eventually("a policy in force", LONG, in_force).await
+    let in_force = async || is_denied(world, &probe, denied).await;
+    until("a policy in force", in_force, |in_force| *in_force)
+        .await
+        .map(drop)
 }
 
 /// Whether the policy refuses a dry run of what it is against.
@@ -110,17 +111,7 @@ async fn a2_a_workload_that_is_denied_delays_no_other_and_is_tried_until_it_work
     for name in &others {
         world.rolled("Deployment", name, 1).await?;
     }
-    let failures = async |wanted: u64| {
-        let look = async || {
-            let state = controller.state().await?;
-            let mut waiting = state["engine"]["waiting"].as_array().into_iter().flatten();
-            let denied = waiting.find(|entry| entry["workload"].as_str().is_some_and(|name| name.ends_with("/denied")));
-            let failures = denied.and_then(|entry| entry["failures"].as_u64()).unwrap_or(0);
-            anyhow::Ok((failures >= wanted).then_some(()))
-        };
-        eventually(&format!("{wanted} failures"), LONG, look).await
-    };
-    failures(4).await?;
+    controller.failed("denied", 4).await?;
     assert_eq!(world.rolls("Deployment", "denied").await?, 0);
     // Meanwhile others change, and gone ones are no trouble.
     world

@@ -1,13 +1,13 @@
 //! Jobs, made again: by their own word under `afresh controller`, as other workloads are rolled under `afresh reloader`.
 
-use afresh_testbed::{Cluster, eventually, eventually_else};
+use afresh_testbed::{Cluster, eventually_else};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::denied::{Denied, allow, deny};
-use super::{all_jobs, applied, batch, told, uid, with_work};
+use super::{all_jobs, applied, batch, uid, with_work};
 use crate::manifests::variables;
-use crate::program::{Controller, LONG};
+use crate::program::{Controller, LONG, until};
 use crate::world::World;
 
 pub(crate) fn job(name: &str, config_map: &str, annotations: &Value) -> Value {
@@ -37,11 +37,8 @@ async fn names(world: &World<'_>) -> Result<Vec<String>> {
 }
 
 async fn job_adopted(world: &World<'_>, name: &str) -> Result<Value> {
-    let look = async || {
-        let job = get_job(world, name).await?;
-        anyhow::Ok(if applied(&job).is_string() { Ok(job) } else { Err(job) })
-    };
-    eventually_else(&format!("job {name} adopted"), LONG, look).await
+    let look = async || get_job(world, name).await;
+    until(&format!("Job {name} adopted"), look, |job| applied(job).is_string()).await
 }
 
 async fn made_again(world: &World<'_>, name: &str, before: &Value) -> Result<Value> {
@@ -52,7 +49,7 @@ async fn made_again(world: &World<'_>, name: &str, before: &Value) -> Result<Val
             Err(error) => Err(format!("{error:#}; there are {:?}", names(world).await?)),
         })
     };
-    eventually_else(&format!("job {name} made again"), LONG, look).await
+    eventually_else(&format!("Job {name} made again"), LONG, look).await
 }
 
 /// One that runs, one with a selector of its own, and those that are to be left alone; one of those has ended.
@@ -74,13 +71,12 @@ async fn all_sorts_of_jobs(world: &World<'_>, asks: &Value) -> Result<()> {
     let running = job("running", "settings", asks);
     let others = [job("hook", "settings", &hook), ended, scheduled];
     world.apply(&[&[running, own_selector], &others[..]].concat()).await?;
-    let over = async || {
-        let job = get_job(world, "ended").await?;
-        let mut conditions = job["status"]["conditions"].as_array().into_iter().flatten();
-        anyhow::Ok(conditions.any(|condition| condition["type"] == "Failed").then_some(()))
+    let conditions = async || Ok(get_job(world, "ended").await?["status"]["conditions"].take());
+    let has_failed = |conditions: &Value| {
+        let mut conditions = conditions.as_array().into_iter().flatten();
+        conditions.any(|condition| condition["type"] == "Failed")
     };
-    eventually("a Job that has ended", LONG, over).await?;
-    Ok(())
+    until("a Job that has ended", conditions, has_failed).await.map(drop)
 }
 
 /// What only the Job's own controller and we write differs between a Job and the one made again.
@@ -143,7 +139,8 @@ async fn only_what_runs_is_made_again(world: &World<'_>, run: impl AsyncFn() -> 
     for (name, before) in &others {
         assert_eq!(uid(&get_job(world, name).await?), *before, "{name} is left alone");
     }
-    assert_eq!(names(world).await?.len(), others.len() + 2, "nothing is left behind");
+    let left = async || names(world).await;
+    until("nothing left behind", left, |names| names.len() == others.len() + 2).await?;
     assert_eq!(world.refused()?, Vec::<String>::new());
     Ok(next)
 }
@@ -176,8 +173,9 @@ async fn b4_under_afresh_reloader_too_and_with_reloaders_mark() -> Result<()> {
     let next = only_what_runs_is_made_again(&world, async || world.reloader(&[]).await).await?;
     let env = &next["spec"]["template"]["spec"]["containers"][0]["env"];
     assert_eq!(env[0]["name"], "STAKATER_SETTINGS_CONFIGMAP");
-    let is_told = async || anyhow::Ok((told(&world, "Reloaded", "running").await? == 1).then_some(()));
-    eventually("an Event about the Job that is gone", LONG, is_told).await?;
+    world.tells("Reloaded", "running").await?; // the Job that is gone
+    let told = world.told("Reloaded", "running").await?;
+    assert_eq!(told.len(), 1, "{told:?}");
     Ok(())
 }
 
@@ -189,8 +187,8 @@ async fn with_reloaders_rights_a_job_is_made_again_once() -> Result<()> {
     world.apply(&[job("work", "settings", &auto())]).await?;
     let before = get_job(&world, "work").await?;
     let reloader = world.reloader(&[]).await?;
-    let known = async || anyhow::Ok(reloader.logged().contains("Allow patch on jobs").then_some(()));
-    eventually("a Job that is known, though nothing may be written on it", LONG, known).await?;
+    // Known, though nothing may be written on it.
+    reloader.logs("Allow patch on jobs").await?;
 
     world.config_map("settings", json!({ "level": "debug" })).await?;
     let next = made_again(&world, "work", &before).await?;
@@ -200,7 +198,7 @@ async fn with_reloaders_rights_a_job_is_made_again_once() -> Result<()> {
     world.config_map("settings", json!({ "level": "trace" })).await?;
     let third = made_again(&world, "work", &next).await?;
     assert_same(&next, &third);
-    assert_eq!(told(&world, "ReloadFail", "work").await?, 0);
+    assert_eq!(world.told("ReloadFail", "work").await?, Vec::<Value>::new());
     drop(second);
     Ok(())
 }
@@ -228,8 +226,7 @@ async fn a12_a_job_that_could_not_be_made_again_is_not_deleted() -> Result<()> {
 
     world.config_map("settings", json!({ "level": "debug" })).await?;
     made_again(&world, "other", &other).await?;
-    let told = async || anyhow::Ok(controller.logged().contains("denied by the test").then_some(()));
-    eventually("the refusal", LONG, told).await?;
+    controller.logs("denied by the test").await?;
     assert_eq!(uid(&get_job(&world, "work").await?), uid(&work));
 
     allow(&world, "jobs").await?;
@@ -239,11 +236,10 @@ async fn a12_a_job_that_could_not_be_made_again_is_not_deleted() -> Result<()> {
 
 /// The name of what the Job is to be made from, when it is gone itself.
 async fn only_a_stand_in(world: &World<'_>) -> Result<String> {
-    let look = async || {
-        let mut names = names(world).await?;
-        anyhow::Ok(names.pop().filter(|name| names.is_empty() && name != "work"))
-    };
-    eventually("a Job that is deleted and not made again", LONG, look).await
+    let names = async || names(world).await;
+    let is_alone = |names: &Vec<String>| names.len() == 1 && names[0] != "work";
+    let mut names = until("a Job that is deleted and not made again", names, is_alone).await?;
+    Ok(names.swap_remove(0))
 }
 
 /// Between Reloader's deletion and its creation lies whatever ends the process; then the Job is lost.
@@ -268,12 +264,11 @@ async fn a12_a_job_is_not_lost_when_the_process_is_killed_between_its_deletion_a
     let stands_in = get_job(&world, &stand_in).await?;
     assert_eq!(stands_in["spec"]["suspend"], true, "it runs nothing");
     let next = world.reloader(&[]).await?;
-    let tries = async || anyhow::Ok(next.logged().contains("the Job is to be made again from").then_some(()));
-    eventually("the next one tries", LONG, tries).await?;
+    next.logs("the Job is to be made again from").await?;
     allow(&world, "jobs").await?;
     let after = made_again(&world, "work", &before).await?;
-    let alone = async || anyhow::Ok((names(&world).await? == ["work"]).then_some(()));
-    eventually("nothing left behind", LONG, alone).await?;
+    let left = async || names(&world).await;
+    until("nothing left behind", left, |names| names == &["work"]).await?;
     world.rest(&next).await?;
     assert_same(&before, &after);
     assert_eq!(uid(&get_job(&world, "work").await?), uid(&after), "once");
@@ -291,11 +286,9 @@ async fn a12_a_job_that_is_deleted_slowly_is_made_again_though_the_process_ends_
     let reloader = world.reloader(&[]).await?;
     let before = job_adopted(&world, "work").await?;
     world.config_map("settings", json!({ "level": "debug" })).await?;
-    let leaving = async || {
-        let leaving = get_job(&world, "work").await?["metadata"]["deletionTimestamp"].is_string();
-        anyhow::Ok(leaving.then_some(()))
-    };
-    eventually("a Job that is going away", LONG, leaving).await?;
+    let work = async || get_job(&world, "work").await;
+    let is_leaving = |work: &Value| work["metadata"]["deletionTimestamp"].is_string();
+    until("a Job that is going away", work, is_leaving).await?;
     reloader.stop().await?;
 
     let next = world.reloader(&[]).await?;

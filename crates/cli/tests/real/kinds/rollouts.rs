@@ -1,12 +1,11 @@
 //! Argo Rollouts and OpenShift DeploymentConfigs.
 
-use afresh_testbed::eventually;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{Defined, world};
+use super::{Defined, applied, world};
 use crate::manifests::{variables, workload};
-use crate::program::LONG;
+use crate::program::until;
 
 #[tokio::test]
 async fn rollouts_deployment_configs_and_kinds_of_ones_own_roll_once_and_keep_everything_else() -> Result<()> {
@@ -84,13 +83,9 @@ async fn a_rollout_with_a_borrowed_template_is_restarted_once_and_follows_that_t
     let before = argo.adopted(&world, "web").await?;
     // Two changes within one second are one restart, so it is the record that tells them apart.
     let restarted = async |last: &Value| {
-        let applied = |object: &Value| object["metadata"]["annotations"]["afresh.dev/applied"].clone();
-        let look = async || {
-            let object = argo.get(&world, "web").await?;
-            let is_new = applied(&object) != applied(last) && object["spec"]["restartAt"].is_string();
-            anyhow::Ok(is_new.then_some(object))
-        };
-        eventually("a restart", LONG, look).await
+        let look = async || argo.get(&world, "web").await;
+        let is_new = |object: &Value| applied(object) != applied(last) && object["spec"]["restartAt"].is_string();
+        until("a restart", look, is_new).await
     };
 
     world.config_map("one", json!({ "level": "debug" })).await?;
@@ -102,14 +97,9 @@ async fn a_rollout_with_a_borrowed_template_is_restarted_once_and_follows_that_t
 
     lender["spec"]["template"]["spec"]["containers"][0]["envFrom"] = json!([{ "configMapRef": { "name": "two" } }]);
     world.apply(&[lender]).await?;
-    let follows = async || {
-        let object = argo.get(&world, "web").await?;
-        let applied = object["metadata"]["annotations"]["afresh.dev/applied"]
-            .as_str()
-            .unwrap_or_default();
-        anyhow::Ok(applied.contains("configmap/two").then_some(()))
-    };
-    eventually("a record of what the new template uses", LONG, follows).await?;
+    let record = async || Ok(applied(&argo.get(&world, "web").await?).clone());
+    let follows = |record: &Value| record.as_str().is_some_and(|record| record.contains("configmap/two"));
+    until("a record of what the new template uses", record, follows).await?;
     world.rest(&controller).await?;
     let last = argo.get(&world, "web").await?;
     world.config_map("two", json!({ "level": "debug" })).await?;
