@@ -1,7 +1,9 @@
 //! A small world for tests: a sandbox, controllers in it, and short words for what is looked at.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use afresh_controller::{Config, run};
@@ -9,8 +11,6 @@ use afresh_sandbox::{Filter, Options, Patch, Sandbox, Verb};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -240,19 +240,28 @@ pub(crate) fn hot(name: &str, configmap: &str) -> Value {
     annotated(deployment(name, mounted(configmap)), &[("afresh.dev/hot", "true")])
 }
 
-/// A loopback address that was free a moment ago.
+/// An address of this machine alone that nobody else has: each is a host of its own on loopback, so that no port has to be
+/// found free first and bound later.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    static HOSTS: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let host = HOSTS.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from(([127, high | 1, low, host], 9090))
 }
 
-/// What the admin server answers: status code and body.
+/// What the admin server answers: status code and body. Time stands still meanwhile.
 pub(crate) async fn ask(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: afresh\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    // Where nothing else is to be done the paused clock goes on to the next timer, and does not wait for sockets; a
+    // blocking task holds it.
+    let exchange = move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = tokio::task::spawn_blocking(exchange).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let code = head.split(' ').nth(1).unwrap().parse().unwrap();
     (code, body.to_owned())
