@@ -43,7 +43,8 @@ impl Mount {
 
     /// It holds what it was mounted with.
     fn is_as_mounted(&self) -> bool {
-        !self.rewritten && self.written.is_some() && self.written == self.created
+        // As with `ConfigObject::is_as_made`.
+        !self.rewritten && self.written.is_some() && self.written <= self.created
     }
 }
 

@@ -19,6 +19,7 @@
 //! - What cannot be decoded is an event of its own and stops nothing.
 
 mod backoff;
+mod failure;
 mod lines;
 mod machine;
 mod options;

@@ -29,10 +29,15 @@ pub struct ConfigObject {
 }
 
 impl ConfigObject {
-    /// As far as is known, nobody has written to it since it was made.
+    /// As far as is known, nobody has written to it since it was made. The API server notes when data was written just before
+    /// it notes when the object was made, so now and then that is a second later.
     #[must_use]
     pub fn is_as_made(&self) -> bool {
-        !self.rewritten && self.written == self.created
+        let as_made = match (self.written, self.created) {
+            (Some(written), Some(created)) => written <= created,
+            (written, created) => written == created,
+        };
+        as_made && !self.rewritten
     }
 }
 

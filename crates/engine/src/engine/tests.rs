@@ -1,10 +1,9 @@
-//! The engine in a small world of its own: deliveries late and mixed, writes that fail or whose answer is lost.
+//! The engine as a whole: what it asks for, when, and what follows from the answer.
 
 use std::collections::BTreeMap;
 
 use afresh_model::annotation::APPLIED;
 use afresh_model::time::Revision;
-use proptest::prelude::*;
 
 use super::*;
 use crate::fixture::{Build, config_key, context, deployment, now, object, rewritten};
@@ -227,56 +226,6 @@ fn a_flapping_workload_is_held_back_told_once_and_the_last_state_lands() {
 }
 
 #[test]
-fn touches_are_repeated_and_the_record_is_written_when_they_are_done() {
-    let mut engine = adopted(&Build::hot(), settings());
-    change(&mut engine, "2", 20, 1_000);
-    let first = engine.next(now(1_200)).unwrap();
-    assert!(matches!(&first.action, Action::Touch { selector, .. } if &**selector == "app=x"));
-    let again = Some(UnixSeconds(now(1_200).wall.0 + 2));
-    engine.finish(first.job, Outcome::Touched { touched: 3, again }, now(1_200));
-    assert_eq!(engine.next(now(3_199)), None);
-    let second = engine.next(now(3_200)).unwrap();
-    assert_eq!(second.action, first.action);
-    engine.finish(
-        second.job,
-        Outcome::Touched {
-            touched: 3,
-            again: None,
-        },
-        now(3_200),
-    );
-    let told: Vec<String> = engine.take_notices().into_iter().map(|notice| notice.note).collect();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("touched 3 pods for configmap/web "), "{told:?}");
-    let record = engine.next(now(3_200)).unwrap();
-    assert!(matches!(record.action, Action::Record(_)));
-    engine.finish(record.job, Outcome::Written(None), now(3_200));
-    assert_eq!(engine.next(now(100_000)), None);
-}
-
-#[test]
-fn content_that_goes_back_while_pods_are_touched_is_touched_back() {
-    let mut engine = adopted(&Build::hot(), settings());
-    change(&mut engine, "2", 20, 1_000);
-    let there = engine.next(now(1_200)).unwrap();
-    let again = Some(UnixSeconds(now(1_200).wall.0 + 2));
-    engine.finish(there.job, Outcome::Touched { touched: 1, again }, now(1_200));
-    change(&mut engine, "1", 21, 1_300);
-    let back = engine.next(now(1_500)).expect("the pods may hold 2");
-    assert!(matches!(back.action, Action::Touch { .. }));
-    assert_ne!(back.action, there.action);
-    engine.finish(
-        back.job,
-        Outcome::Touched {
-            touched: 1,
-            again: None,
-        },
-        now(1_500),
-    );
-    assert_eq!(engine.next(now(100_000)), None);
-}
-
-#[test]
 #[expect(clippy::too_many_lines, reason = "one story, told in order")]
 fn no_more_workloads_roll_at_once_than_allowed_and_all_have_their_turn() {
     let mut engine = engine(Settings {
@@ -374,31 +323,6 @@ fn an_outcome_for_a_workload_that_is_gone_is_not_taken_for_its_successors() {
 }
 
 #[test]
-fn what_is_wrong_with_an_annotation_is_told_once_and_the_rest_applies() {
-    let mut engine = engine(settings());
-    let build = Build::env().with("afresh.dev/settle", "5");
-    for revision in 10..15 {
-        let problem = Problem {
-            key: "afresh.dev/settle".into(),
-            place: afresh_model::policy::Place::Workload,
-            message: "\"5\" has no unit".into(),
-        };
-        engine.apply_workload(
-            deployment("web"),
-            build.clone().at(revision).done(),
-            vec![problem],
-            Sight::Live,
-            now(0),
-        );
-    }
-    let notices: Vec<String> = engine.take_notices().into_iter().map(|notice| notice.note).collect();
-    assert_eq!(
-        notices,
-        ["annotation afresh.dev/settle on the workload: \"5\" has no unit"]
-    );
-}
-
-#[test]
 fn a_namespace_that_comes_into_scope_is_caught_up_with() {
     let mut engine = adopted(&Build::env(), settings());
     engine.set_scope(Scope::Only(BTreeSet::new()), now(500));
@@ -434,329 +358,9 @@ fn a_dry_run_reports_each_change_once() {
     }
 }
 
-/// What there really is, beside the engine that only hears of it.
-struct World {
-    revision: u64,
-    objects: BTreeMap<usize, (u32, u64)>,
-    workloads: BTreeMap<usize, Build>,
-    rolls: BTreeMap<usize, u32>,
-    runs: BTreeMap<usize, u32>,
-    news: [Vec<usize>; 2],
-}
-
-const COUNT: usize = 3;
-
-impl World {
-    fn new() -> Self {
-        let builds = (0..COUNT).map(|n| {
-            (
-                n,
-                Build {
-                    uid: format!("uid-{n}"),
-                    ..uses(n)
-                },
-            )
-        });
-        Self {
-            revision: 100,
-            objects: (0..COUNT).map(|n| (n, (0, 1))).collect(),
-            workloads: builds.collect(),
-            rolls: BTreeMap::new(),
-            runs: (0..COUNT).map(|n| (n, 0)).collect(),
-            news: [(0..COUNT).collect(), (0..COUNT).collect()],
-        }
-    }
-
-    fn deliver(&mut self, engine: &mut Engine, kind: usize, sight: Sight, at: u64) {
-        if self.news[kind].is_empty() {
-            return;
-        }
-        let n = self.news[kind].remove(0);
-        if kind == 0 {
-            let (value, revision) = self.objects[&n];
-            let changed = rewritten(100, &[("a", &value.to_string())], now(at).wall.0, revision);
-            engine.apply_object(&config_key(&format!("configmap/o{n}")), changed, None, sight, now(at));
-        } else {
-            engine.apply_workload(
-                deployment(&format!("w{n}")),
-                self.workloads[&n].done(),
-                Vec::new(),
-                sight,
-                now(at),
-            );
-        }
-    }
-
-    fn change(&mut self, n: usize) {
-        self.revision += 1;
-        let (value, revision) = self.objects.get_mut(&n).unwrap();
-        (*value, *revision) = (*value + 1, self.revision);
-        self.news[0].push(n);
-    }
-
-    fn patch(&mut self, command: &Command) -> Workload {
-        let n = (0..COUNT)
-            .find(|n| command.key == deployment(&format!("w{n}")))
-            .unwrap();
-        self.revision += 1;
-        let build = self.workloads.get_mut(&n).unwrap();
-        build.revision = self.revision;
-        match &command.action {
-            Action::Record(record) => {
-                build.annotations.insert(APPLIED.into(), record.to_string());
-            }
-            Action::Roll(roll) => {
-                let config = roll.config.to_string();
-                build.annotations.insert(APPLIED.into(), roll.record.to_string());
-                // the API server makes no new generation of a template that is the same
-                if build.annotations.insert("config".into(), config.clone()) != Some(config) {
-                    *self.rolls.entry(n).or_default() += 1;
-                    self.runs.insert(n, self.objects[&n].0);
-                }
-            }
-            other => panic!("{other:?}"),
-        }
-        self.news[1].push(n);
-        self.workloads[&n].done()
-    }
-
-    fn carry_out(&mut self, engine: &mut Engine, luck: u8, at: u64) {
-        let Some(command) = engine.next(now(at)) else { return };
-        let failed = Outcome::Failed {
-            after: None,
-            denied: false,
-            message: "no luck".into(),
-        };
-        let outcome = match luck % 4 {
-            0 => failed,
-            1 => {
-                self.patch(&command); // done, and the answer lost
-                failed
-            }
-            _ => Outcome::Written(Some(Box::new(self.patch(&command)))),
-        };
-        engine.finish(command.job, outcome, now(at));
-    }
-
-    fn settle(&mut self, engine: &mut Engine, mut at: u64) -> u64 {
-        for _ in 0..10_000 {
-            while !self.news[0].is_empty() || !self.news[1].is_empty() {
-                self.deliver(engine, 0, Sight::Live, at);
-                self.deliver(engine, 1, Sight::Live, at);
-            }
-            let Some(due) = engine.next_due() else { return at };
-            at = at.max(due.0);
-            self.carry_out(engine, 2, at);
-        }
-        panic!("it never settles");
-    }
-}
-
-fn uses(n: usize) -> Build {
-    Build::new(
-        serde_json::json!({"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": format!("o{n}")}}]}]}),
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    /// Changes one at a time, everything else as unlucky as it gets: the exact number of rolls.
-    #[test]
-    fn each_change_is_one_roll_whatever_fails(steps in prop::collection::vec((0..COUNT, any::<[u8; 6]>()), 1..8)) {
-        let (mut world, mut engine) = (World::new(), engine(settings()));
-        let mut at = world.settle(&mut engine, 0);
-        let mut expected = BTreeMap::new();
-        for (n, luck) in steps {
-            at += 3_600_000; // long enough not to flap
-            world.change(n);
-            *expected.entry(n).or_default() += 1;
-            for (turn, luck) in luck.into_iter().enumerate() {
-                world.deliver(&mut engine, usize::from(luck >> 7), Sight::Live, at);
-                at += 300 * turn as u64;
-                world.carry_out(&mut engine, luck, at);
-            }
-            at = world.settle(&mut engine, at);
-        }
-        prop_assert_eq!(&world.rolls, &expected);
-    }
-
-    /// Changes at any time, replicas that come and go: every workload ends on the newest content, with no more rolls
-    /// than changes.
-    #[test]
-    fn the_last_state_always_lands(steps in prop::collection::vec((any::<u8>(), 0..COUNT, any::<u8>()), 1..60)) {
-        let (mut world, mut engine) = (World::new(), engine(settings()));
-        let mut at = world.settle(&mut engine, 0);
-        let mut changes: BTreeMap<usize, u32> = BTreeMap::new();
-        for (what, n, luck) in steps {
-            at += u64::from(luck);
-            match what % 8 {
-                0 | 1 => {
-                    world.change(n);
-                    *changes.entry(n).or_default() += 1;
-                }
-                2 | 3 => world.deliver(&mut engine, 0, Sight::Live, at),
-                4 | 5 => world.deliver(&mut engine, 1, Sight::Live, at),
-                6 => {
-                    at += 300;
-                    world.carry_out(&mut engine, luck, at);
-                }
-                _ => {
-                    // killed: a new one knows only what it lists
-                    engine = self::engine(settings());
-                    world.news = [(0..COUNT).collect(), (0..COUNT).collect()];
-                    for kind in [0, 1] {
-                        while !world.news[kind].is_empty() {
-                            world.deliver(&mut engine, kind, Sight::Listed, at);
-                        }
-                    }
-                }
-            }
-        }
-        world.settle(&mut engine, at);
-        for n in 0..COUNT {
-            prop_assert_eq!(world.runs[&n], world.objects[&n].0, "workload {} runs old content", n);
-            prop_assert!(world.rolls.get(&n).unwrap_or(&0) <= changes.get(&n).unwrap_or(&0));
-        }
-    }
-}
-
 #[test]
 fn revisions_in_fixtures_are_numbers() {
     assert_eq!(Build::env().at(7).done().revision, Some(Revision(7)));
-}
-
-#[test]
-fn a_write_that_is_undone_on_its_way_is_tried_again_after_growing_pauses() {
-    let mut engine = adopted(&Build::env(), settings());
-    change(&mut engine, "2", 20, 1_000);
-    let command = roll(&mut engine, 1_200).expect("a roll");
-    let stripped = Outcome::Written(Some(Box::new(Build::env().at(30).done())));
-    engine.finish(command.job, stripped.clone(), now(1_200));
-
-    assert_eq!(engine.next(now(1_200)), None, "not at once");
-    let command = roll(&mut engine, 3_000).expect("but later");
-    engine.finish(command.job, stripped, now(3_000));
-    assert_eq!(engine.next(now(3_600)), None, "and then later still");
-    let told = engine.take_notices();
-    let failed = told.iter().filter(|notice| notice.reason == Reason::Failed);
-    assert_eq!(failed.count(), 1, "{told:?}");
-}
-
-#[test]
-fn a_record_that_is_taken_out_on_its_way_is_found_in_the_short_answer_too() {
-    let mut engine = adopted(&Build::env(), settings());
-    change(&mut engine, "2", 20, 1_000);
-    let command = roll(&mut engine, 1_200).expect("a roll");
-    let stripped = Outcome::Recorded {
-        record: None,
-        revision: Revision(30),
-    };
-    engine.finish(command.job, stripped, now(1_200));
-    assert_eq!(engine.next(now(1_200)), None, "not at once");
-    assert!(roll(&mut engine, 3_000).is_some(), "but later");
-}
-
-#[test]
-fn a_short_answer_is_enough_and_the_watch_may_be_quicker() {
-    for quicker in [false, true] {
-        let mut engine = adopted(&Build::env(), settings());
-        change(&mut engine, "2", 20, 1_000);
-        let command = roll(&mut engine, 1_200).expect("a roll");
-        let record = command.action.record().expect("with a record").clone();
-        let event = Workload {
-            record: Some(Box::new(record.clone())),
-            ..Build::env().at(30).done()
-        };
-        let watch = |engine: &mut Engine| {
-            engine.apply_workload(deployment("web"), event.clone(), Vec::new(), Sight::Live, now(1_300));
-        };
-        if quicker {
-            watch(&mut engine);
-        }
-        let answer = Outcome::Recorded {
-            record: Some(Box::new(record)),
-            revision: Revision(30),
-        };
-        engine.finish(command.job, answer, now(1_300));
-        let id = engine.index().id(&deployment("web")).unwrap();
-        let rollout = engine.index().workload(id).unwrap().workload.rollout;
-        let expected = if quicker {
-            Rollout::Complete
-        } else {
-            Rollout::InProgress
-        };
-        assert_eq!(rollout, expected, "until its status tells otherwise it is being rolled");
-        assert_eq!(engine.next(now(2_000)), None);
-        watch(&mut engine);
-        assert_eq!(engine.next(now(3_000)), None);
-        let known = engine.index().workload(id).unwrap().workload;
-        assert_eq!((known.rollout, known.revision), (Rollout::Complete, Some(Revision(30))));
-    }
-}
-
-#[test]
-fn touches_under_way_never_hold_back_a_roll() {
-    let mut engine = adopted(
-        &Build::hot(),
-        Settings {
-            concurrency: 1,
-            settle: Duration::ZERO,
-            ..settings()
-        },
-    );
-    change(&mut engine, "2", 20, 1_000);
-    let touch = engine.next(now(1_000)).expect("a touch");
-    assert!(matches!(touch.action, Action::Touch { .. }));
-    let other = Build {
-        uid: "uid-2".into(),
-        ..Build::env()
-    };
-    engine.apply_workload(deployment("other"), other.done(), Vec::new(), Sight::Listed, now(1_001));
-    let record = engine.next(now(1_001)).expect("it need not wait for the touch");
-    assert_eq!(record.key, deployment("other"));
-    engine.finish(
-        touch.job,
-        Outcome::Touched {
-            touched: 1,
-            again: None,
-        },
-        now(1_002),
-    );
-    assert_eq!(engine.next(now(1_002)), None, "but for one of its own kind");
-    engine.finish(record.job, Outcome::Written(None), now(1_003));
-    assert!(engine.next(now(1_003)).is_some());
-}
-
-fn wrong() -> Problem {
-    Problem {
-        key: "afresh.dev/reload".into(),
-        place: afresh_model::policy::Place::Workload,
-        message: "no such mode".into(),
-    }
-}
-
-#[test]
-fn why_a_workload_is_left_alone_is_told_once() {
-    let mut engine = adopted(&Build::env(), settings());
-    for _ in 0..3 {
-        engine.leave_alone(&deployment("web"), "uid-1", vec![wrong()], now(10));
-    }
-    assert_eq!(engine.take_notices().len(), 1);
-    assert_eq!(engine.index().places().count(), 0);
-
-    engine.leave_alone(&deployment("web"), "uid-1", Vec::new(), now(20));
-    engine.leave_alone(&deployment("web"), "uid-1", vec![wrong()], now(30));
-    assert_eq!(engine.take_notices().len(), 1, "again after it was put right");
-}
-
-#[test]
-fn a_standby_tells_nobody_before_it_leads() {
-    let mut engine = Engine::new(settings(), []);
-    engine.leave_alone(&deployment("web"), "uid-1", vec![wrong()], now(10));
-    assert_eq!(engine.take_notices(), []);
-    engine.lead(true, now(20));
-    assert_eq!(engine.take_notices().len(), 1);
 }
 
 #[test]
@@ -787,7 +391,11 @@ fn content_that_goes_back_is_a_new_template_and_a_repeated_try_is_the_same() {
     assert_eq!(digests.len(), 3);
 }
 
+mod answers;
 mod csi;
 mod evicting;
 mod meddling;
+mod storm;
+mod telling;
+mod touching;
 mod work;

@@ -1,6 +1,11 @@
 //! What is known of the past where no record of ours tells it: Reloader's marks, and what appeared or vanished.
 
-use super::*;
+use afresh_model::reloader::marks::Mark;
+use afresh_model::usage::Use;
+
+use super::compare::{Doubt, fingerprint, look, no_later};
+use super::{Objects, View};
+use crate::sight::{Change, Tracked};
 
 /// What Reloader's marks say of content that our record does not know.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,14 @@
 //! What a SecretProviderClass says whose content is not what the workload was brought up to.
 
-use super::*;
+use afresh_model::time::UnixSeconds;
+use afresh_model::usage::Use;
+use afresh_model::workload::Rollout;
+
+use super::compare::{CLOCK_SKEW, Doubt, adopted, covered};
+use super::news::News;
+use super::past::{Told, told};
+use super::{Objects, View};
+use crate::sight::{Change, Tracked};
 
 /// The content of a SecretProviderClass differs from the record, or is not recorded. The error is that it has to wait.
 pub(super) fn rotated<O: Objects + ?Sized>(

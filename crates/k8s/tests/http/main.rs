@@ -15,6 +15,7 @@ mod lease;
 mod script;
 mod traps;
 mod watch;
+mod watch_absent;
 mod watch_chaos;
 mod watch_faults;
 mod write;
