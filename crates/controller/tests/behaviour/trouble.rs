@@ -156,7 +156,7 @@ async fn a_kind_that_may_not_be_listed_keeps_no_other_waiting_and_is_why_it_is_n
         };
         let faults = world.sandbox.faults();
         for verb in [Verb::List, Verb::Watch] {
-            faults.next_requests(usize::MAX, Filter::verb(verb).resource(resource), forbidden.clone());
+            faults.next_requests(usize::MAX, Filter::verb(verb).resource(resource), forbidden);
         }
     };
     denied("daemonsets");
