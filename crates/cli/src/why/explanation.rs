@@ -276,6 +276,16 @@ pub(crate) enum ObjectState {
     NoDigestKey,
 }
 
+impl ObjectState {
+    /// Whether somebody's word leaves it out, so that nothing of it was compared.
+    pub(crate) const fn is_left_out(self) -> bool {
+        matches!(
+            self,
+            Self::Excluded | Self::Uncounted | Self::Unselected | Self::NotCompared | Self::Ignored
+        )
+    }
+}
+
 /// One use of an object.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -227,14 +227,7 @@ impl Viewer<'_> {
         let said = &self.policy().hot;
         let hot = !immutable && reference.is_hot(said);
         let by_agent = hot && *said == Hot::Unsaid;
-        let aside = matches!(
-            state,
-            ObjectState::Excluded
-                | ObjectState::Uncounted
-                | ObjectState::Unselected
-                | ObjectState::NotCompared
-                | ObjectState::Ignored
-        );
+        let aside = state.is_left_out();
         ReferenceView {
             user: reference.user.to_string(),
             via: reference.via.to_string(),
@@ -271,19 +264,11 @@ impl Viewer<'_> {
     }
 
     fn content(&self, state: ObjectState, references: &[&Reference]) -> Vec<ContentView> {
-        let aside = matches!(
+        let unknown = matches!(
             state,
-            ObjectState::Excluded
-                | ObjectState::Uncounted
-                | ObjectState::Unselected
-                | ObjectState::NotCompared
-                | ObjectState::Ignored
-                | ObjectState::Unmatched
-                | ObjectState::Unread
-                | ObjectState::NoDigestKey
-                | ObjectState::Absent
+            ObjectState::Unmatched | ObjectState::Unread | ObjectState::NoDigestKey | ObjectState::Absent
         );
-        let Some(workload) = self.workload.filter(|_| !aside) else {
+        let Some(workload) = self.workload.filter(|_| !state.is_left_out() && !unknown) else {
             return Vec::new();
         };
         let own = workload.uses.iter().find(|usage| usage.object == *self.object);
