@@ -25,9 +25,6 @@ use crate::logging::{self, Format};
 use crate::parse;
 use crate::start::start;
 
-/// Reloader's Lease; its name is fixed.
-const LEASE: &str = "stakater-reloader-lock";
-
 /// The flags of Stakater Reloader, with the same names, types and defaults; those of the last groups are ours.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -165,6 +162,9 @@ struct OwnArgs {
     /// How many workloads may be mid-rollout at once; 0 for no limit
     #[arg(long, env = "AFRESH_MAX_ROLLING", default_value_t = 0, value_name = "N")]
     max_rolling: usize,
+    /// The Lease's name; the default is Reloader's, which all its releases in one namespace share, so that only one of them acts
+    #[arg(long, env = "AFRESH_LEASE_NAME", default_value = "stakater-reloader-lock", value_parser = parse::name, value_name = "NAME")]
+    lease_name: Name,
     /// Decide and report, write nothing
     #[arg(long, env = "AFRESH_DRY_RUN")]
     dry_run: bool,
@@ -244,7 +244,7 @@ impl Args {
             config.identity = pod_name(read)?;
             config.leader = Some(LeaderConfig {
                 namespace: own,
-                name: parse::name(LEASE)?,
+                name: self.own.lease_name.clone(),
                 terms: Terms::default(),
             });
         }

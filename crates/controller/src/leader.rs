@@ -18,8 +18,8 @@ pub(crate) enum Term {
     Alone,
     /// Until then.
     Leading(Millis),
-    /// Another one leads.
-    Standby,
+    /// Another one leads, as far as the Lease says who.
+    Standby(Option<String>),
     /// Neither: the Lease can be neither read nor written.
     Trouble(String),
 }
@@ -31,12 +31,20 @@ impl Term {
             // A year: the engine's clock is in milliseconds and nothing waits so long.
             Self::Alone => Some(Millis(u64::MAX / 4)),
             Self::Leading(until) => Some(*until),
-            Self::Standby | Self::Trouble(_) => None,
+            Self::Standby(_) | Self::Trouble(_) => None,
         }
     }
 
     pub(crate) const fn leads(&self) -> bool {
         matches!(self, Self::Alone | Self::Leading(_))
+    }
+
+    /// Who leads instead.
+    pub(crate) fn other(&self) -> Option<&str> {
+        match self {
+            Self::Standby(holder) => holder.as_deref(),
+            _ => None,
+        }
     }
 
     pub(crate) fn trouble(&self) -> Option<&str> {
@@ -64,6 +72,14 @@ pub(crate) fn follow(lease: LeaseClient, me: String, terms: Terms, clock: Clock)
     })
 }
 
+/// What one look at the Lease came to.
+enum Attempt {
+    /// We hold it now.
+    Held,
+    /// Somebody else does.
+    Lost(Option<String>),
+}
+
 struct Elector {
     lease: LeaseClient,
     me: String,
@@ -82,32 +98,31 @@ impl Elector {
         let sent = self.clock.millis();
         let attempt = timeout(self.terms.retry.max(Duration::from_secs(1)) * 2, self.attempt()).await;
         match attempt {
-            Ok(Ok(true)) => {
+            Ok(Ok(Attempt::Held)) => {
                 let until = acts_until(sent, self.terms);
                 self.until = Some(until);
                 Term::Leading(until)
             }
-            Ok(Ok(false)) => {
+            Ok(Ok(Attempt::Lost(holder))) => {
                 self.until = None;
-                Term::Standby
+                Term::Standby(holder)
             }
             Ok(Err(error)) => self.failed(error.to_string()),
             Err(_) => self.failed("the API server does not answer".to_owned()),
         }
     }
 
-    /// Whether we hold the Lease now.
-    async fn attempt(&mut self) -> Result<bool, WriteError> {
+    async fn attempt(&mut self) -> Result<Attempt, WriteError> {
         let view = self.lease.get().await?;
         let seen = view.as_ref().map(|view| &view.seen);
         let written = match self.seen.decide(seen, &self.me, self.clock.millis()) {
-            Decision::Wait => return Ok(false),
+            Decision::Wait => return Ok(Attempt::Lost(seen.and_then(|seen| seen.holder.clone()))),
             Decision::Acquire | Decision::Renew => self.write(view.as_ref()).await,
         };
         match written {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(Attempt::Held),
             // Somebody was faster: whoever it was, the next look will show.
-            Err(WriteError::Conflict(_) | WriteError::Gone) => Ok(false),
+            Err(WriteError::Conflict(_) | WriteError::Gone) => Ok(Attempt::Lost(None)),
             Err(error) => Err(error),
         }
     }

@@ -200,6 +200,10 @@ impl Controller {
         if term.leads() != self.term.leads() {
             tracing::info!(leading = term.leads(), identity = %self.identity, "leadership");
         }
+        // Two installations with one Lease by mistake: one of them is idle, and says because of whom.
+        if let Some(leader) = term.other().filter(|other| self.term.other() != Some(*other)) {
+            tracing::info!(leader, identity = %self.identity, "another replica leads");
+        }
         self.term = term;
         self.actor.term.set(self.term.until());
         self.keep_term();

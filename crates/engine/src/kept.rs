@@ -186,7 +186,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fixture::content;
+    use crate::fixture::{content, object};
+    use crate::sight::Sight;
+
+    /// Reloader keeps every object whole, and twice while it waits its turn.
+    #[test]
+    fn reloader_defect_d2_an_object_takes_the_same_room_however_large_its_values_are() {
+        let sizes = ["1".to_owned(), "x".repeat(1 << 20)].map(|value| {
+            let object = object(&[("a", &value), ("b", "2")], 1, 1);
+            let kept = Kept::named("db").with_tracked(Some(&Tracked::first(object, Sight::Live)));
+            kept.0.len()
+        });
+        assert!(sizes[0] == sizes[1] && sizes[0] < 100, "{sizes:?}");
+    }
 
     proptest! {
         #[test]

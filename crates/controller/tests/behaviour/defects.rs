@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use crate::csi::{install_driver, mounts, pass_for, says};
 use crate::kinds::{Means, of_all_kinds};
+use crate::logged::Logged;
 use crate::world::{World, annotated, ask, configmap, deployment, env_from, env_key, free_address};
 
 fn reloader(config: &mut Config) {
@@ -72,6 +73,89 @@ async fn reloader_defect_a3_a_list_that_is_refused_is_not_taken_for_nothing(#[ca
     assert_eq!(world.revision("web"), 3);
 }
 
+/// Reloader asks at once for what it was told in a form that it does not expect, about an object without a name.
+#[rstest]
+#[case(Strategy::EnvVars)]
+#[case(Strategy::Annotations)]
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_a6_a_deletion_that_a_new_list_tells_counts_for_its_own_workloads_only(
+    #[case] strategy: Strategy,
+) {
+    let world = web(|config| {
+        config.exclude_namespaces = ["out".parse().unwrap()].into();
+        config.reloader = Some(Reloader {
+            strategy,
+            on_delete: true,
+            ..Reloader::default()
+        });
+    })
+    .await;
+    world.configmap("other", json!({"a": "1"}));
+    world.create(deployment("other", env_from("other")));
+    for mut object in [configmap("web", json!({"a": "1"})), deployment("web", env_from("web"))] {
+        object["metadata"]["namespace"] = json!("out");
+        world.create(object);
+    }
+    world.settle().await;
+    let faults = world.sandbox.faults();
+    for verb in [Verb::List, Verb::Watch] {
+        let asks = Filter::verb(verb).resource("configmaps");
+        faults.next_requests(usize::MAX, asks, RequestFault::ConnectionError);
+    }
+    faults.break_watches();
+    world.settle().await;
+    for namespace in ["prod", "out"] {
+        world.sandbox.delete("configmaps", namespace, "web").unwrap();
+    }
+    world.sandbox.compact();
+    faults.quiet();
+    world.settle_for(Duration::from_secs(120)).await;
+    let out = world.sandbox.get("deployments", "out", "web").unwrap();
+    let out = &out["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
+    assert_eq!(
+        (world.revision("web"), world.revision("other"), out),
+        (2, 1, &json!("1"))
+    );
+    for name in ["web", "other"] {
+        assert!(world.told("ReloadFail", name).is_empty(), "{name}");
+    }
+}
+
+/// In Reloader a kind that cannot be listed makes the other one miss what appears and vanishes, and nobody sees it.
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_a7_a_kind_that_cannot_be_listed_is_told_by_readiness_and_nothing_is_lost_meanwhile() {
+    let address = free_address();
+    let mut world = World::empty(&Options::default(), |config| {
+        on_create(config);
+        config.metrics_addr = Some(address);
+    });
+    let from = json!([{"configMapRef": {"name": "web", "optional": true}}]);
+    world.create(deployment(
+        "web",
+        json!({"containers": [{"name": "app", "image": "app", "envFrom": from}]}),
+    ));
+    world.restart();
+    world.settle().await;
+    world.kill();
+    let forbidden = RequestFault::Status {
+        code: 403,
+        retry_after: None,
+    };
+    for verb in [Verb::List, Verb::Watch] {
+        let asks = Filter::verb(verb).resource("secrets");
+        world.sandbox.faults().next_requests(usize::MAX, asks, forbidden);
+    }
+    world.restart();
+    world.settle().await;
+    world.configmap("web", json!({"a": "1"}));
+    world.settle().await;
+    let (code, body) = ask(address, "/readyz").await;
+    assert_eq!((code, body.contains("secret")), (503, true), "{body}");
+    world.sandbox.faults().quiet();
+    world.settle_for(Duration::from_secs(120)).await;
+    assert_eq!((ask(address, "/readyz").await.0, world.revision("web")), (200, 2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn reloader_defect_b3_with_namespaces_of_its_own_the_first_list_of_one_is_no_creation_for_another() {
     let all = ["one", "two", "three"];
@@ -109,6 +193,46 @@ async fn reloader_defect_b3_with_namespaces_of_its_own_the_first_list_of_one_is_
             );
         }
     }
+}
+
+/// In Reloader a try that is repeated has another time in it, or another random name.
+#[rstest]
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_b6_a_write_whose_answer_is_lost_replaces_pods_once(
+    #[values(Means::Deployment, Means::Rollout, Means::RestartedRollout, Means::Custom, Means::CronJob, Means::Job)] means: Means,
+    #[values(Strategy::EnvVars, Strategy::Annotations)] strategy: Strategy,
+) {
+    let world = of_all_kinds(Some(Reloader {
+        strategy,
+        ..Reloader::default()
+    }))
+    .await;
+    world.configmap("web", json!({"a": "1"}));
+    world.create(means.object("web", "web"));
+    world.settle().await;
+    let before = means.replaced_by(&world, "web");
+    let (verb, resource) = match means {
+        Means::CronJob | Means::Job => (Verb::Create, "jobs"),
+        _ => (Verb::Patch, means.resource()),
+    };
+    let writes = Filter::verb(verb).resource(resource);
+    world
+        .sandbox
+        .faults()
+        .next_requests(2, writes, RequestFault::ReplyLost);
+    world.configmap("web", json!({"a": "2"}));
+    // The answers are lost, and what was done stands.
+    let mut seen = vec![before];
+    for _ in 0..1_200 {
+        sleep(Duration::from_millis(500)).await;
+        if world.sandbox.get(resource, "prod", "web").is_some() || means == Means::CronJob {
+            let now = means.replaced_by(&world, "web");
+            if seen.last() != Some(&now) {
+                seen.push(now);
+            }
+        }
+    }
+    assert_eq!(seen.len(), 2, "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,4 +429,27 @@ async fn reloader_defect_e1_nobody_is_served_the_insides_of_the_process() {
     for path in ["/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile?seconds=1"] {
         assert_eq!(ask(address, path).await.0, 404, "{path}");
     }
+}
+
+/// A line for each workload and event, in Reloader.
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_e9_what_is_logged_does_not_grow_with_the_workloads_that_a_change_is_nothing_to() {
+    let logged = Logged::everything();
+    let ours = |logged: &Logged| logged.lines(" afresh_").len();
+    let mut grown = Vec::new();
+    for others in [1, 50] {
+        let world = web(reloader).await;
+        for number in 0..others {
+            let name = format!("other-{number}");
+            world.create(deployment(&name, env_from(&name)));
+        }
+        world.settle().await;
+        let before = ours(&logged);
+        world.configmap("web", json!({"a": "2"}));
+        world.configmap("nobodys", json!({"a": "1"}));
+        world.settle().await;
+        assert_eq!(world.revision("web"), 2);
+        grown.push(ours(&logged) - before);
+    }
+    assert!(grown[0] > 0 && grown[0] == grown[1], "{grown:?}");
 }

@@ -9,7 +9,8 @@ use afresh_sandbox::{Filter, Options, RequestFault, Verb};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::world::{Replica, World, ask, deployment, env_from, free_address, state};
+use crate::logged::Logged;
+use crate::world::{Replica, World, ask, configmap, deployment, env_from, free_address, state};
 
 /// A world with a workload; its controllers are started by each test.
 fn world() -> World {
@@ -149,8 +150,48 @@ async fn a_leader_that_cannot_renew_stops_acting_before_another_could_start() {
     drop(one);
 }
 
+/// Reloader's Lease has a fixed name, so two releases in one namespace share it.
 #[tokio::test(start_paused = true)]
-async fn a_write_that_is_out_when_the_term_ends_is_abandoned() {
+async fn reloader_defect_b13_two_installations_in_one_namespace_both_act_each_with_a_lease_of_its_own() {
+    let world = world();
+    world.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "two"}}));
+    let mut other = [configmap("web", json!({"a": "1"})), deployment("web", env_from("web"))];
+    for object in &mut other {
+        object["metadata"]["namespace"] = json!("two");
+        world.create(object.clone());
+    }
+    let installation = |namespace: &str, lease: &str| {
+        let mut config = named(&world, namespace);
+        config.namespaces = [namespace.parse().unwrap()].into();
+        config.leader.as_mut().unwrap().name = lease.parse().unwrap();
+        world.run(config)
+    };
+    let _both = [installation("prod", "first"), installation("two", "second")];
+    world.settle().await;
+    world.configmap("web", json!({"a": "2"}));
+    other[0]["data"]["a"] = json!("2");
+    world.sandbox.apply(other[0].clone()).unwrap();
+    world.settle().await;
+    let second = world.sandbox.get("deployments", "two", "web").unwrap();
+    let second = &second["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
+    assert_eq!((world.revision("web"), second), (2, &json!("2")));
+}
+
+/// Where two share a Lease all the same, the idle one says so.
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_b13_who_is_idle_says_who_leads_instead() {
+    let logged = Logged::everything();
+    let world = world();
+    let (_one, two) = two(&world).await;
+    world.settle_for(Duration::from_secs(60)).await;
+    drop(two);
+    let said = logged.lines("another replica leads");
+    assert!(said.len() == 1 && said[0].contains("leader=\"one\"") && said[0].contains("two"), "{said:?}");
+}
+
+/// A leader that lost its Lease goes on with what was queued, in Reloader.
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_b12_a_write_that_is_out_when_the_term_ends_is_abandoned() {
     let world = world();
     let mut config = named(&world, "one");
     config.call_timeout = Duration::from_secs(300);

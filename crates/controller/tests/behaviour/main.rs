@@ -13,6 +13,7 @@ mod drop_in;
 mod evictions;
 mod kinds;
 mod leaders;
+mod logged;
 mod marks;
 mod objects;
 mod pauses;

@@ -451,6 +451,15 @@ async fn reloader_defect_a4_the_latest_content_is_what_is_marked_after_a_failure
     world.settle().await;
     assert_eq!(mark(&world, "web", "STAKATER_WEB_CONFIGMAP"), Some(hash("3")));
     assert_eq!(world.env("web", "message"), ["3", "3"]);
+
+    world.configmap("web", message("2"));
+    world.settle_for(Duration::from_secs(120)).await;
+    assert_eq!(mark(&world, "web", "STAKATER_WEB_CONFIGMAP"), Some(hash("2")));
+    assert_eq!(
+        world.env("web", "message"),
+        ["2", "2"],
+        "content that was once tried in vain is a change like any other"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use afresh_model::policy::Reload;
-use afresh_sandbox::{Filter, Options, Patch, Verb};
+use afresh_sandbox::{Filter, Options, Patch, RequestFault, Verb};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -105,6 +105,33 @@ async fn reloader_defect_a9_a_namespace_is_in_scope_while_its_labels_match() {
         ["3"],
         "what changed outside of the scope is found on return"
     );
+}
+
+/// In Reloader a namespace that goes while the watch is broken stays selected.
+#[tokio::test(start_paused = true)]
+async fn reloader_defect_a6_a_namespace_that_only_a_new_list_leaves_out_is_out_of_scope() {
+    let world = World::with(|config| config.namespace_selector = Some("afresh=yes".to_owned())).await;
+    let label = |value: &str| {
+        let body = Patch::Merge(json!({"metadata": {"labels": {"afresh": value}}}));
+        world.sandbox.patch("namespaces", "", "one", &body).unwrap();
+    };
+    populate(&world, &["one"]);
+    label("yes");
+    world.settle().await;
+    let faults = world.sandbox.faults();
+    for verb in [Verb::List, Verb::Watch] {
+        let asks = Filter::verb(verb).resource("namespaces");
+        faults.next_requests(usize::MAX, asks, RequestFault::ConnectionError);
+    }
+    faults.break_watches();
+    world.settle().await;
+    label("no");
+    world.sandbox.compact();
+    faults.quiet();
+    world.settle_for(Duration::from_secs(120)).await;
+    change(&world, &["one"], "2");
+    world.settle().await;
+    assert_eq!(revisions(&world, &["one"]), ["1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -98,7 +98,7 @@ async fn crash(world: &mut World, filter: &Filter, before: usize, done: bool) {
 
 /// Reloader deletes the Job and then creates it: whatever ends in between takes the Job with it.
 #[tokio::test(start_paused = true)]
-async fn a12_a_crash_at_any_request_of_making_a_job_again_loses_no_job_and_makes_it_once() {
+async fn reloader_defect_a12_a_crash_at_any_request_of_making_a_job_again_loses_no_job_and_makes_it_once() {
     let steps = [(creates(), 0), (deletes(), 0), (creates(), 1), (deletes(), 1)];
     for (step, (filter, before)) in steps.into_iter().enumerate() {
         for done in [false, true] {
@@ -117,7 +117,7 @@ async fn a12_a_crash_at_any_request_of_making_a_job_again_loses_no_job_and_makes
 }
 
 #[tokio::test(start_paused = true)]
-async fn a12_a_job_that_may_not_be_made_for_long_is_made_when_it_may_be() {
+async fn reloader_defect_a12_a_job_that_may_not_be_made_for_long_is_made_when_it_may_be() {
     let mut world = with(job()).await;
     let old = uid(&world);
     let denied = RequestFault::Status {
@@ -173,7 +173,7 @@ async fn a_stand_in_that_nobody_needs_goes_and_takes_nothing_with_it() {
 
 /// Reloader makes an unscheduled Job at each change, also of a CronJob that is suspended.
 #[tokio::test(start_paused = true)]
-async fn b5_one_content_makes_one_job_and_a_suspended_cron_job_makes_none() {
+async fn reloader_defect_b5_one_content_makes_one_job_and_a_suspended_cron_job_makes_none() {
     let mut world = with(cron_job()).await;
     assert_eq!(jobs(&world), [""; 0]);
     world.configmap("app", json!({"a": "2"}));
@@ -202,7 +202,7 @@ async fn b5_one_content_makes_one_job_and_a_suspended_cron_job_makes_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn b5_a_cron_job_that_must_not_run_twice_at_once_waits_for_whatever_job_of_it_runs() {
+async fn reloader_defect_b5_a_cron_job_that_must_not_run_twice_at_once_waits_for_whatever_job_of_it_runs() {
     let mut cron = cron_job();
     cron["spec"]["concurrencyPolicy"] = json!("Forbid");
     let world = with(cron).await;
@@ -223,7 +223,7 @@ async fn b5_a_cron_job_that_must_not_run_twice_at_once_waits_for_whatever_job_of
 
 /// Reloader's retries make a Job each.
 #[tokio::test(start_paused = true)]
-async fn b6_whatever_becomes_of_a_request_one_content_makes_one_job() {
+async fn reloader_defect_b6_whatever_becomes_of_a_request_one_content_makes_one_job() {
     let patches = Filter::verb(Verb::Patch).resource("cronjobs");
     let faults = [
         (creates(), RequestFault::ReplyLost),

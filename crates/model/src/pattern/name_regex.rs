@@ -37,7 +37,11 @@ impl NameRegex {
     /// See [`RegexError`].
     pub fn parse(item: &str) -> Result<Self, RegexError> {
         const SHOWN: usize = 80;
-        let compile = |text: &str| RegexBuilder::new(text).size_limit(MOST_BYTES).build();
+        let compile = |text: &str| {
+            #[cfg(test)]
+            tests::COMPILED.with(|compiled| compiled.set(compiled.get() + 1));
+            RegexBuilder::new(text).size_limit(MOST_BYTES).build()
+        };
         // By itself first: `a)(b` must not become whole by the group around it.
         let regex = compile(item).and_then(|_| compile(&format!("^(?:{item})$")));
         match regex {
@@ -99,12 +103,68 @@ impl Ord for NameRegex {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use proptest::prelude::*;
     use rstest::rstest;
+    use serde_json::json;
 
     use super::*;
-    use crate::name::ConfigKind;
+    use crate::convention::Conventions;
+    use crate::name::{ConfigKind, WorkloadKey, WorkloadKind};
+    use crate::packed::{self, Packer, Unpacker};
     use crate::pattern::Pattern;
+    use crate::template::{self, PodTemplate};
+    use crate::workload::{Observed, Replace, Rollout};
+
+    thread_local! {
+        /// How many expressions were compiled on this thread.
+        pub(super) static COMPILED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn compiled() -> usize {
+        COMPILED.with(Cell::get)
+    }
+
+    /// Reloader compiles each item for each workload at each event.
+    #[test]
+    fn reloader_defect_d6_an_expression_is_compiled_when_its_annotation_is_read_and_never_for_an_event() {
+        let body = json!({"metadata": {}, "spec": {"containers": [{"name": "app"}]}});
+        let observed = Observed {
+            uid: "u".into(),
+            annotations: [("configmap.reloader.stakater.com/reload", "app-.*,(a|b)")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            template: serde_json::from_value::<PodTemplate>(body.clone()).unwrap(),
+            template_hash: template::hash(&body.to_string()).unwrap(),
+            created: None,
+            revision: None,
+            selector: "app=web".into(),
+            replace: Replace::Template,
+            owner: None,
+            aside: None,
+            paused: false,
+            rollout: Rollout::Complete,
+        };
+        let key = WorkloadKey {
+            kind: WorkloadKind::Deployment,
+            namespace: "prod".parse().unwrap(),
+            name: "web".parse().unwrap(),
+        };
+        let workload = observed.read(&key, &Conventions::default()).workload.unwrap();
+        let before = compiled();
+        assert!(before > 0);
+
+        let mut packer = Packer::default();
+        let rare = packed::pack(workload, &mut packer).unwrap();
+        let bytes = packer.finish();
+        for number in 0..1_000 {
+            let name = format!("app-{number}").parse().unwrap();
+            let whole = packed::unpack(&mut Unpacker::new(&bytes), Some(&rare));
+            assert!(whole.includes(ConfigKind::ConfigMap, &name) && rare.includes(ConfigKind::ConfigMap, &name));
+        }
+        assert_eq!(compiled(), before);
+    }
 
     fn matches(item: &str, name: &str) -> bool {
         let pattern = Pattern::regex(ConfigKind::ConfigMap, item).unwrap();

@@ -163,7 +163,7 @@ async fn wake(world: &World<'_>, reloader: &Controller, name: &str) -> Result<()
 
 /// Reloader runs a suspended CronJob, and one beside another where its author forbids that.
 #[tokio::test]
-async fn b5_a_suspended_cron_job_is_not_run_and_one_that_forbids_concurrency_waits() -> Result<()> {
+async fn reloader_defect_b5_a_suspended_cron_job_is_not_run_and_one_that_forbids_concurrency_waits() -> Result<()> {
     let world = with_work("cronb5").await?;
     level(&world, "1").await?;
     let mut suspended = cron_job("suspended", &auto());
@@ -217,7 +217,7 @@ async fn b5_a_suspended_cron_job_is_not_run_and_one_that_forbids_concurrency_wai
 
 /// Each of Reloader's retries makes a Job.
 #[tokio::test]
-async fn b6_a_job_whose_record_cannot_be_written_is_made_once_and_by_the_next_process_neither() -> Result<()> {
+async fn reloader_defect_b6_a_job_whose_record_cannot_be_written_is_made_once_and_by_the_next_process_neither() -> Result<()> {
     let world = with_work("cronb6").await?;
     level(&world, "1").await?;
     world.apply(&[cron_job("nightly", &auto())]).await?;

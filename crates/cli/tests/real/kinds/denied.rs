@@ -87,7 +87,7 @@ pub(super) async fn allow(world: &World<'_>, resource: &str) -> Result<()> {
 
 /// Reloader's first refusal ends the work on all that come after it, and after six tries it gives up.
 #[tokio::test]
-async fn a2_a_workload_that_is_denied_delays_no_other_and_is_tried_until_it_works() -> Result<()> {
+async fn reloader_defect_a2_a_workload_that_is_denied_delays_no_other_and_is_tried_until_it_works() -> Result<()> {
     let world = world("denied").await?;
     world.config_map("settings", json!({ "level": "info" })).await?;
     let others: Vec<String> = (0..5).map(|number| format!("z-{number}")).collect();

@@ -147,7 +147,7 @@ async fn only_what_runs_is_made_again(world: &World<'_>, run: impl AsyncFn() -> 
 
 /// Reloader runs completed Jobs, CronJobs' Jobs and Helm's hooks again.
 #[tokio::test]
-async fn b4_only_a_job_that_runs_and_asks_for_it_is_made_again() -> Result<()> {
+async fn reloader_defect_b4_only_a_job_that_runs_and_asks_for_it_is_made_again() -> Result<()> {
     let world = with_work("jobs").await?;
     world.config_map("settings", json!({ "level": "info" })).await?;
     all_sorts_of_jobs(&world, &roll()).await?;
@@ -166,7 +166,7 @@ async fn b4_only_a_job_that_runs_and_asks_for_it_is_made_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn b4_under_afresh_reloader_too_and_with_reloaders_mark() -> Result<()> {
+async fn reloader_defect_b4_under_afresh_reloader_too_and_with_reloaders_mark() -> Result<()> {
     let world = with_work("jobsreload").await?;
     world.config_map("settings", json!({ "level": "info" })).await?;
     all_sorts_of_jobs(&world, &auto()).await?;
@@ -213,7 +213,7 @@ const CREATES: Denied = Denied {
 
 /// Reloader deletes first and finds out then whether it may create.
 #[tokio::test]
-async fn a12_a_job_that_could_not_be_made_again_is_not_deleted() -> Result<()> {
+async fn reloader_defect_a12_a_job_that_could_not_be_made_again_is_not_deleted() -> Result<()> {
     let world = with_work("kept").await?;
     world.config_map("settings", json!({ "level": "info" })).await?;
     world
@@ -244,7 +244,7 @@ async fn only_a_stand_in(world: &World<'_>) -> Result<String> {
 
 /// Between Reloader's deletion and its creation lies whatever ends the process; then the Job is lost.
 #[tokio::test]
-async fn a12_a_job_is_not_lost_when_the_process_is_killed_between_its_deletion_and_its_creation() -> Result<()> {
+async fn reloader_defect_a12_a_job_is_not_lost_when_the_process_is_killed_between_its_deletion_and_its_creation() -> Result<()> {
     let world = with_work("killed").await?;
     world.config_map("settings", json!({ "level": "info" })).await?;
     let mut work = job("work", "settings", &auto());
@@ -277,7 +277,7 @@ async fn a12_a_job_is_not_lost_when_the_process_is_killed_between_its_deletion_a
 }
 
 #[tokio::test]
-async fn a12_a_job_that_is_deleted_slowly_is_made_again_though_the_process_ends_meanwhile() -> Result<()> {
+async fn reloader_defect_a12_a_job_that_is_deleted_slowly_is_made_again_though_the_process_ends_meanwhile() -> Result<()> {
     let world = with_work("slow").await?;
     world.config_map("settings", json!({ "level": "info" })).await?;
     let mut work = job("work", "settings", &auto());
