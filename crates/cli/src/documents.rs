@@ -1,6 +1,7 @@
 //! What the guide shows is what the program takes: each YAML example is an object of the Kubernetes API, without a field that
 //! there is not, and each command line of ours in it is read by the program's own flags.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -207,4 +208,53 @@ fn a_field_that_the_kind_has_not_is_found() {
     let object = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"},
         "spec": {"containers": [{"name": "a", "volumeMount": []}]}});
     assert_eq!(unknown_fields(&object), [".spec.containers[0].volumeMount"]);
+}
+
+/// All tests of the workspace that are named after defects of Reloader's, by number.
+fn tests_of_defects(directory: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests_of_defects(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            for line in text.lines() {
+                let name = line.split_once("fn reloader_defect").map(|(_, name)| name);
+                let numbers = name
+                    .into_iter()
+                    .flat_map(|name| name.trim_start_matches('s').split('_').skip(1));
+                let number = |word: &&str| {
+                    let (letter, digits) = word.split_at_checked(1).unwrap_or_default();
+                    matches!(letter, "a" | "b" | "c" | "d" | "e") && digits.parse::<u8>().is_ok()
+                };
+                found.extend(numbers.take_while(number).map(str::to_uppercase));
+            }
+        }
+    }
+}
+
+#[test]
+fn each_of_reloaders_defects_is_in_the_migration_guide_and_has_a_test_of_its_name() {
+    let guide = fs::read_to_string(root().join("docs/migrating-from-reloader.md")).unwrap();
+    let (_, table) = guide.split_once("## Reloader's defects, one by one").unwrap();
+    let numbers = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+    let told: BTreeSet<String> = numbers
+        .map(|(number, _)| number.to_owned())
+        .filter(|number| number != "---")
+        .collect();
+    let all = [('A', 12), ('B', 15), ('C', 5), ('D', 7), ('E', 10)];
+    let all = all
+        .into_iter()
+        .flat_map(|(letter, last)| (1..=last).map(move |number| format!("{letter}{number}")));
+    let all: BTreeSet<String> = all.collect();
+    let mut tested = BTreeSet::new();
+    tests_of_defects(&root().join("crates"), &mut tested);
+    let untold: Vec<&String> = all.difference(&told).collect();
+    let untested: Vec<&String> = all.difference(&tested).collect();
+    assert!(
+        untold.is_empty() && untested.is_empty(),
+        "not told: {untold:?}, not tested: {untested:?}"
+    );
 }

@@ -376,7 +376,7 @@ impl Args {
             webhook_url: self.webhook_url()?,
             alerts: environment::alerts(read)?,
             meta_info,
-            count_by_namespace: read("METRICS_COUNT_BY_NAMESPACE").as_deref() == Some("enabled"),
+            count_by_namespace: environment::switch(read, "METRICS_COUNT_BY_NAMESPACE", "enabled")?,
         })
     }
 }

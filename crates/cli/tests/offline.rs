@@ -36,5 +36,9 @@ fn reloader_defect_e7_help_and_wrong_flags_need_no_cluster() {
 
     // And with flags that are right it is the cluster that is missing.
     let (code, said) = afresh(&["reloader"]);
-    assert_eq!((code, said.contains("cannot tell which cluster is meant")), (Some(1), true), "{said}");
+    assert_eq!(
+        (code, said.contains("cannot tell which cluster is meant")),
+        (Some(1), true),
+        "{said}"
+    );
 }

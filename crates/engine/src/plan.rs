@@ -79,6 +79,8 @@ struct Draft {
     applied: Applied,
     /// The part of `applied` that a touch brings about.
     files: Applied,
+    /// An object is not there, and would count for nothing if it appeared: only a record tells it from one that changed.
+    awaits: bool,
 }
 
 impl Draft {
@@ -86,6 +88,9 @@ impl Draft {
         let tracked = view.objects.get(&usage.object);
         let tracked = tracked.as_ref();
         if let Some(news) = aside(view, usage, tracked) {
+            let class = usage.object.kind == ConfigKind::SecretProviderClass;
+            let adopts = view.context.lifecycle.appear == Appear::Adopted;
+            self.awaits |= adopts && !class && matches!(news, News::Unseen);
             self.carry_over(view.workload, &usage.object);
             self.findings.push(Finding {
                 object: usage.object.clone(),
@@ -168,7 +173,8 @@ impl Draft {
             return Verdict::Touch(self.files.config_digest());
         }
         let recorded = record.is_some_and(|record| record.applied.contains(&self.applied));
-        if recorded || self.applied.is_empty() {
+        let nothing_to_say = self.applied.is_empty() && (record.is_some() || !self.awaits);
+        if recorded || nothing_to_say {
             Verdict::Nothing
         } else {
             Verdict::Record

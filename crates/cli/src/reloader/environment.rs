@@ -19,10 +19,21 @@ pub(super) fn namespace(read: Read<'_>, name: &str) -> Result<Option<Name>, Stri
     read(name).map(parse).transpose()
 }
 
+/// A variable that is on by one word, `on`. Reloader takes anything else for off; here only what means no is.
+pub(super) fn switch(read: Read<'_>, name: &str, on: &str) -> Result<bool, String> {
+    match read(name).as_deref() {
+        Some(word) if word == on => Ok(true),
+        None | Some("" | "0" | "f" | "F" | "false" | "False" | "FALSE" | "disabled") => Ok(false),
+        Some(other) => Err(format!(
+            "{name}: {other:?} counts for nothing: write {on}, or false, or leave it out"
+        )),
+    }
+}
+
 /// Who is told of reloads: `ALERT_ON_RELOAD` and those beside it. Reloader logs an error at each reload where the URL is
 /// missing; here it is an error at the start.
 pub(super) fn alerts(read: Read<'_>) -> Result<Option<Alerts>, String> {
-    if read("ALERT_ON_RELOAD").as_deref() != Some("true") {
+    if !switch(read, "ALERT_ON_RELOAD", "true")? {
         return Ok(None);
     }
     let endpoint = |name: &str| {
@@ -54,8 +65,8 @@ mod tests {
     #[test]
     fn alerts_are_off_unless_the_word_is_true() {
         assert_eq!(alerts(&reading(&[])), Ok(None));
-        let one = reading(&[("ALERT_ON_RELOAD", "1"), ("ALERT_WEBHOOK_URL", "https://a/b")]);
-        assert_eq!(alerts(&one), Ok(None));
+        let off = reading(&[("ALERT_ON_RELOAD", "false"), ("ALERT_WEBHOOK_URL", "https://a/b")]);
+        assert_eq!(alerts(&off), Ok(None));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::*;
 
+mod flags;
+
 #[derive(Debug, Parser)]
 struct Only {
     #[command(flatten)]
@@ -160,4 +162,28 @@ fn reloader_defect_e3_a_webhook_that_is_wrong_is_not_shown() {
         error.contains("--webhook-url: ") && !error.contains("secret-token"),
         "{error}"
     );
+}
+
+/// Reloader's chart runs replicas without the election that they need, and asks for keys of a Secret that it did not make.
+#[test]
+fn reloader_defect_e10_our_manifest_elects_a_leader_and_tells_each_replica_who_it_is() {
+    let manifest = include_str!("../../../../deploy/base/deployment.yaml");
+    let manifest: serde_json::Value = serde_saphyr::from_str(manifest).unwrap();
+    let pod = &manifest["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let words = container["args"].as_array().unwrap().iter();
+    let line = ["afresh"].into_iter().chain(words.map(|word| word.as_str().unwrap()));
+    let crate::Command::Controller(args) = crate::Cli::try_parse_from(line).unwrap().command else {
+        panic!("another program: {container}");
+    };
+    assert!(args.config().unwrap().leader.is_some());
+    let variables = container["env"].as_array().unwrap();
+    for (name, path) in [
+        ("POD_NAME", "metadata.name"),
+        ("AFRESH_OWN_NAMESPACE", "metadata.namespace"),
+    ] {
+        let from = json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+        assert!(variables.contains(&from), "{name}: {variables:?}");
+    }
+    assert_eq!(variables.len(), 2, "nothing that another object must hold");
 }

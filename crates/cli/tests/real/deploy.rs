@@ -79,7 +79,7 @@ async fn assert_rights(client: &Client, namespace: &str, own: &str) -> Result<()
 }
 
 #[tokio::test]
-async fn the_service_account_may_do_what_it_needs_and_nothing_else() -> Result<()> {
+async fn reloader_defect_e4_the_service_account_may_do_what_it_needs_and_nothing_else() -> Result<()> {
     let cluster = Cluster::shared_with_controllers().await?;
     let world = World::cluster_wide(cluster, "rights").await?;
 

@@ -199,7 +199,15 @@ async fn reloader_defect_b3_with_namespaces_of_its_own_the_first_list_of_one_is_
 #[rstest]
 #[tokio::test(start_paused = true)]
 async fn reloader_defect_b6_a_write_whose_answer_is_lost_replaces_pods_once(
-    #[values(Means::Deployment, Means::Rollout, Means::RestartedRollout, Means::Custom, Means::CronJob, Means::Job)] means: Means,
+    #[values(
+        Means::Deployment,
+        Means::Rollout,
+        Means::RestartedRollout,
+        Means::Custom,
+        Means::CronJob,
+        Means::Job
+    )]
+    means: Means,
     #[values(Strategy::EnvVars, Strategy::Annotations)] strategy: Strategy,
 ) {
     let world = of_all_kinds(Some(Reloader {
@@ -216,10 +224,7 @@ async fn reloader_defect_b6_a_write_whose_answer_is_lost_replaces_pods_once(
         _ => (Verb::Patch, means.resource()),
     };
     let writes = Filter::verb(verb).resource(resource);
-    world
-        .sandbox
-        .faults()
-        .next_requests(2, writes, RequestFault::ReplyLost);
+    world.sandbox.faults().next_requests(2, writes, RequestFault::ReplyLost);
     world.configmap("web", json!({"a": "2"}));
     // The answers are lost, and what was done stands.
     let mut seen = vec![before];

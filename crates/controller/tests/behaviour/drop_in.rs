@@ -166,8 +166,17 @@ fn mark(template: &Value, strategy: Strategy) -> Value {
 
 #[rstest]
 #[tokio::test(start_paused = true)]
-async fn the_marks_of_kinds_whose_lists_no_patch_merges_stand_beside_everything_else(
-    #[values(Means::Rollout, Means::Custom, Means::Job, Means::CronJob)] means: Means,
+async fn the_marks_of_every_kind_stand_beside_everything_else(
+    #[values(
+        Means::Deployment,
+        Means::StatefulSet,
+        Means::DaemonSet,
+        Means::Rollout,
+        Means::Custom,
+        Means::Job,
+        Means::CronJob
+    )]
+    means: Means,
     #[values(Strategy::EnvVars, Strategy::Annotations)] strategy: Strategy,
 ) {
     let world = of_all_kinds(Some(by(strategy))).await;

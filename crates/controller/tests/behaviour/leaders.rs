@@ -186,7 +186,10 @@ async fn reloader_defect_b13_who_is_idle_says_who_leads_instead() {
     world.settle_for(Duration::from_secs(60)).await;
     drop(two);
     let said = logged.lines("another replica leads");
-    assert!(said.len() == 1 && said[0].contains("leader=\"one\"") && said[0].contains("two"), "{said:?}");
+    assert!(
+        said.len() == 1 && said[0].contains("leader=\"one\"") && said[0].contains("two"),
+        "{said:?}"
+    );
 }
 
 /// A leader that lost its Lease goes on with what was queued, in Reloader.

@@ -52,6 +52,9 @@ impl Logged {
     pub(crate) fn lines(&self, words: &str) -> Vec<String> {
         let bytes = self.lines.0.lock().unwrap();
         let text = std::str::from_utf8(&bytes).unwrap();
-        text.lines().filter(|line| line.contains(words)).map(ToOwned::to_owned).collect()
+        text.lines()
+            .filter(|line| line.contains(words))
+            .map(ToOwned::to_owned)
+            .collect()
     }
 }

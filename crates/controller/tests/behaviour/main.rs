@@ -19,6 +19,7 @@ mod objects;
 mod pauses;
 mod races;
 mod rolls;
+mod rows;
 mod scope;
 mod touches;
 mod trouble;

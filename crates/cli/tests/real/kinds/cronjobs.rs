@@ -217,7 +217,8 @@ async fn reloader_defect_b5_a_suspended_cron_job_is_not_run_and_one_that_forbids
 
 /// Each of Reloader's retries makes a Job.
 #[tokio::test]
-async fn reloader_defect_b6_a_job_whose_record_cannot_be_written_is_made_once_and_by_the_next_process_neither() -> Result<()> {
+async fn reloader_defect_b6_a_job_whose_record_cannot_be_written_is_made_once_and_by_the_next_process_neither()
+-> Result<()> {
     let world = with_work("cronb6").await?;
     level(&world, "1").await?;
     world.apply(&[cron_job("nightly", &auto())]).await?;

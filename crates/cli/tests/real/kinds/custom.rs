@@ -132,7 +132,8 @@ async fn a_kind_of_ones_own_is_rolled_touched_evicted_or_left_alone_by_its_word_
 
 /// Reloader writes the whole of a typed object, less what its types do not know.
 #[tokio::test]
-async fn reloader_defect_b15_a_definition_that_drops_annotations_of_its_template_is_told_and_never_taken_as_rolled() -> Result<()> {
+async fn reloader_defect_b15_a_definition_that_drops_annotations_of_its_template_is_told_and_never_taken_as_rolled()
+-> Result<()> {
     let world = world("pruned").await?;
     let own = Defined::own();
     let open = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });

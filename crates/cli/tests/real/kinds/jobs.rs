@@ -244,7 +244,8 @@ async fn only_a_stand_in(world: &World<'_>) -> Result<String> {
 
 /// Between Reloader's deletion and its creation lies whatever ends the process; then the Job is lost.
 #[tokio::test]
-async fn reloader_defect_a12_a_job_is_not_lost_when_the_process_is_killed_between_its_deletion_and_its_creation() -> Result<()> {
+async fn reloader_defect_a12_a_job_is_not_lost_when_the_process_is_killed_between_its_deletion_and_its_creation()
+-> Result<()> {
     let world = with_work("killed").await?;
     world.config_map("settings", json!({ "level": "info" })).await?;
     let mut work = job("work", "settings", &auto());
@@ -277,7 +278,8 @@ async fn reloader_defect_a12_a_job_is_not_lost_when_the_process_is_killed_betwee
 }
 
 #[tokio::test]
-async fn reloader_defect_a12_a_job_that_is_deleted_slowly_is_made_again_though_the_process_ends_meanwhile() -> Result<()> {
+async fn reloader_defect_a12_a_job_that_is_deleted_slowly_is_made_again_though_the_process_ends_meanwhile() -> Result<()>
+{
     let world = with_work("slow").await?;
     world.config_map("settings", json!({ "level": "info" })).await?;
     let mut work = job("work", "settings", &auto());
