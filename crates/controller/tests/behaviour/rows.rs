@@ -206,7 +206,7 @@ impl Happens {
         };
         match self {
             Changes | ChangesWhileNobodyRuns | ChangesJustBeforeACrash | ChangesWhileTheWatchIsBroken => {
-                put(world, "2")
+                put(world, "2");
             }
             IsLabelledOnly => world.patch("configmaps", "web", json!({"metadata": {"labels": {"more": "1"}}})),
             IsWrittenAgain => world.patch("configmaps", "web", json!({"data": {"a": "1"}})),
