@@ -49,7 +49,8 @@ pub(crate) fn begin(filter: &str, format: Format) {
 
 fn filter(text: &str) -> Result<String, String> {
     // A word alone would be taken for the name of a crate, and silence everything else.
-    let fine = |directive: &str| directive.contains('=') || directive.trim().parse::<LevelFilter>().is_ok();
+    let level = |directive: &str| !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
+    let fine = |directive: &str| directive.contains('=') || level(directive.trim());
     let parses = EnvFilter::try_new(text).is_ok() && text.split(',').all(fine);
     parses.then(|| text.to_owned()).ok_or_else(|| {
         format!("{text:?} is no log level: write error, warn, info, debug or trace, or info,afresh_k8s=debug")

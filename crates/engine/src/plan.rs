@@ -4,14 +4,14 @@
 //! [`plan`] is a pure function of state. It is called by the controller and by `afresh why`; there is no second one.
 
 use afresh_model::digest::{Fingerprint, KeyId};
-use afresh_model::name::ConfigRef;
+use afresh_model::name::{ConfigKind, ConfigRef};
 use afresh_model::record::Applied;
 use afresh_model::time::UnixSeconds;
 use afresh_model::usage::{Mode, Use};
 use afresh_model::workload::Workload;
 
 use crate::evidence::Pods;
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Appear, Lifecycle};
 use crate::sight::{Sighting, Tracked};
 
 /// Where the planner looks up config objects, all in the workload's own namespace.
