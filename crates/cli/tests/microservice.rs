@@ -18,7 +18,7 @@ mod world;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use afresh_testbed::{Cluster, Image, eventually_else};
+use afresh_testbed::{Cluster, Image, eventually};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -90,7 +90,7 @@ async fn answers(pod: &Value, expected: &str, written: Instant) -> Result<Durati
         let answer = answer(pod).await.unwrap_or_else(|error| format!("{error:#}"));
         anyhow::Ok((answer == expected).then(|| written.elapsed()).ok_or(answer))
     };
-    eventually_else(&format!("the answer {expected}"), LONG, look).await
+    eventually(&format!("the answer {expected}"), LONG, look).await
 }
 
 /// Past the capture of output: everyone who runs the tests may see how long it took.

@@ -46,7 +46,7 @@ impl Kubectl {
     async fn run(&self, arguments: &str, input: &str) -> Result<String, String> {
         let program = afresh_testbed_host::find(Program::Kubectl).expect("kubectl; `cargo xtask setup` gets it");
         let mut child = Command::new(program)
-            .args(["--server", &self.server, "--request-timeout", "30s"])
+            .args(["--server", &self.server, "--request-timeout", "200s"])
             .args(arguments.split(' '))
             .env("HOME", self.home.path())
             .env("KUBECONFIG", "/dev/null")
@@ -89,7 +89,7 @@ async fn kubectl_applies_edits_patches_rolls_and_deletes() {
     assert_eq!(applied, "configmap/conf created\ndeployment.apps/web created\n");
     assert!(
         kubectl
-            .ok("rollout status deployment/web --timeout=30s")
+            .ok("rollout status deployment/web --timeout=200s")
             .await
             .contains("successfully rolled out")
     );
@@ -103,7 +103,7 @@ async fn kubectl_applies_edits_patches_rolls_and_deletes() {
     kubectl.ok("rollout restart deployment/web").await;
     assert!(
         kubectl
-            .ok("rollout status deployment/web --timeout=30s")
+            .ok("rollout status deployment/web --timeout=200s")
             .await
             .contains("successfully rolled out")
     );
@@ -127,7 +127,7 @@ async fn kubectl_applies_edits_patches_rolls_and_deletes() {
     );
     kubectl.ok("scale deployment web --replicas=1").await;
     kubectl
-        .ok("wait --for=jsonpath={.status.replicas}=1 deployment/web --timeout=30s")
+        .ok("wait --for=jsonpath={.status.replicas}=1 deployment/web --timeout=200s")
         .await;
     assert!(kubectl.ok("describe deployment web").await.contains("ConfigMap"));
     assert!(kubectl.ok("api-resources").await.contains("configmaps"));
@@ -149,9 +149,9 @@ async fn creates_and_deletes(sandbox: &Sandbox, kubectl: &Kubectl) {
     assert_eq!(sandbox.get("secrets", "default", "made").unwrap()["data"]["a"], "Yg==");
     kubectl.ok("create namespace made").await;
     assert!(kubectl.ok("get namespaces").await.contains("Active"));
-    kubectl.ok("delete namespace made --timeout=30s").await;
+    kubectl.ok("delete namespace made --timeout=200s").await;
 
-    kubectl.ok("delete deployment web --timeout=30s").await;
+    kubectl.ok("delete deployment web --timeout=200s").await;
     assert!(
         kubectl
             .run("get deployment web", "")

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
-use crate::wait::eventually_else;
+use crate::wait::eventually;
 
 /// Far longer than the API server takes to serve a kind, or to forget it.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -30,7 +30,7 @@ impl Cluster {
         self.apply(&definition.to_string()).await?;
         let (client, kind) = (self.client().await?, Kind::of(definition));
         let what = format!("{} served", kind.collection());
-        eventually_else(&what, LIMIT, async || {
+        eventually(&what, LIMIT, async || {
             Ok(match read(&client, &kind.collection(), "application/json").await {
                 Ok(_) if kind.is_discovered(&client).await? => Ok(()),
                 Ok(_) => Err("it is served, and not in the discovery".to_owned()),
@@ -50,7 +50,7 @@ impl Cluster {
         self.kubectl(&["delete", "crd", &format!("{}.{}", kind.plural, kind.group)])
             .await?;
         let what = format!("{} forgotten", kind.collection());
-        eventually_else(&what, LIMIT, async || {
+        eventually(&what, LIMIT, async || {
             let gone = !kind.is_discovered(&client).await?;
             Ok(gone.then_some(()).ok_or("it is in the discovery"))
         })

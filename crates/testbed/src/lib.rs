@@ -49,4 +49,4 @@ pub use error::{Error, Result};
 pub use image::{BUSYBOX, Image};
 pub use ports::free as free_ports;
 pub use requests::{Counted, Mark, Request};
-pub use wait::{eventually, eventually_else};
+pub use wait::eventually;

@@ -73,10 +73,11 @@ impl Cluster {
         }
         let what = format!("the ServiceAccount default of {name}");
         let look = async || {
-            accounts
+            let account = accounts
                 .get_opt("default")
                 .await
-                .map_err(Error::api("get a ServiceAccount"))
+                .map_err(Error::api("get a ServiceAccount"))?;
+            Ok::<_, Error>(account.ok_or("it is not there"))
         };
         eventually(&what, NAMESPACE_LIMIT, look).await?;
         Ok(name)

@@ -9,8 +9,9 @@ use crate::error::Error;
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Looks every 20 ms until `look` gives a value, for `limit` at most. The limit is there to end a run that has failed: let
-/// it be long, and let no test succeed or fail by how fast something is.
+/// Looks every 20 ms until `look` gives a value and not what it saw instead, for `limit` at most: of a wait in vain the error
+/// tells what was there at the end. The limit is there to end a run that has failed: let it be long, and let no test succeed
+/// or fail by how fast something is.
 ///
 /// ```no_run
 /// # async fn example(cluster: &afresh_testbed::Cluster) -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 ///
 /// let answer = afresh_testbed::eventually("two pods", Duration::from_secs(60), async || {
 ///     let names = cluster.kubectl(&["get", "pods", "-o", "name"]).await?;
-///     Ok::<_, afresh_testbed::Error>((names.lines().count() == 2).then_some(names))
+///     Ok::<_, afresh_testbed::Error>(if names.lines().count() == 2 { Ok(names) } else { Err(names) })
 /// });
 /// println!("{}", answer.await?);
 /// # Ok(())
@@ -27,20 +28,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// What `look` fails with, at once; [`Error::TimedOut`].
-pub async fn eventually<T, E: From<Error>>(
-    what: &str,
-    limit: Duration,
-    mut look: impl AsyncFnMut() -> Result<Option<T>, E>,
-) -> Result<T, E> {
-    let named = async || Ok(look().await?.ok_or("it is not so"));
-    eventually_else(what, limit, named).await
-}
-
-/// The same, where `look` gives what it saw instead: of a wait in vain the error tells what was there at the end.
-///
-/// # Errors
-/// As [`eventually`].
-pub async fn eventually_else<T, S: Display, E: From<Error>>(
+pub async fn eventually<T, S: Display, E: From<Error>>(
     what: &str,
     limit: Duration,
     mut look: impl AsyncFnMut() -> Result<Result<T, S>, E>,
@@ -74,7 +62,7 @@ mod tests {
             looks += 1;
             Ok::<Result<(), String>, Error>(Err(format!("{looks} pods")))
         };
-        let error = eventually_else("three pods", Duration::from_millis(1), look)
+        let error = eventually("three pods", Duration::from_millis(1), look)
             .await
             .unwrap_err();
         let text = error.to_string();

@@ -21,7 +21,10 @@ async fn a_deployment_makes_a_replica_set_per_template_and_its_pods_wait_for_a_n
     cluster
         .kubectl(&["create", "deployment", "web", &image, "--replicas=3", "-n", &namespace])
         .await?;
-    let three = async || anyhow::Ok((pods.list(&ListParams::default()).await?.items.len() == 3).then_some(()));
+    let three = async || {
+        let count = pods.list(&ListParams::default()).await?.items.len();
+        anyhow::Ok((count == 3).then_some(()).ok_or(count))
+    };
     eventually("three pods", LONG, three).await?;
 
     cluster
@@ -30,7 +33,8 @@ async fn a_deployment_makes_a_replica_set_per_template_and_its_pods_wait_for_a_n
 
     let two = eventually("two ReplicaSets", LONG, async || {
         let sets = sets.list(&ListParams::default()).await?.items;
-        anyhow::Ok((sets.len() == 2).then_some(sets))
+        let count = sets.len();
+        anyhow::Ok((count == 2).then_some(sets).ok_or(count))
     });
     let owners: Vec<_> = two
         .await?
@@ -47,11 +51,8 @@ async fn a_deployment_makes_a_replica_set_per_template_and_its_pods_wait_for_a_n
     let unscheduled = eventually("the scheduler's answer", LONG, async || {
         let pods = pods.list(&ListParams::default()).await?.items;
         let conditions = pods.into_iter().filter_map(|pod| pod.status?.conditions).flatten();
-        anyhow::Ok(
-            conditions
-                .into_iter()
-                .find(|condition| condition.type_ == "PodScheduled"),
-        )
+        let (scheduled, others): (Vec<_>, Vec<_>) = conditions.partition(|condition| condition.type_ == "PodScheduled");
+        anyhow::Ok(scheduled.into_iter().next().ok_or(format!("{others:?}")))
     });
     assert_eq!(unscheduled.await?.reason.as_deref(), Some("Unschedulable"));
     Ok(())

@@ -45,7 +45,10 @@ async fn a_killed_process_leaves_no_component_running() -> Result<()> {
     holder.kill()?;
     holder.wait()?;
 
-    let gone = async || Ok::<_, anyhow::Error>(processes_of(&directory).is_empty().then_some(()));
+    let gone = async || {
+        let left = processes_of(&directory);
+        anyhow::Ok(left.is_empty().then_some(()).ok_or(format!("{left:?}")))
+    };
     eventually("the end of every component", Duration::from_secs(120), gone).await?;
     fs::remove_dir_all(&directory)?;
     Ok(())

@@ -1,6 +1,6 @@
 //! `afresh.dev/reload: evict`, with budgets that a real API server keeps.
 
-use afresh_testbed::{Cluster, eventually_else};
+use afresh_testbed::{Cluster, eventually};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ async fn a_budget_is_kept_and_the_next_pod_waits_for_the_one_before() -> Result<
         let seen = format!("{uids:?} of {before:?}; {}", controller.last_words());
         anyhow::Ok(Some(uids).filter(|uids| kept(uids) == 1).ok_or(seen))
     };
-    let first = eventually_else("one pod replaced", LONG, first).await?;
+    let first = eventually("one pod replaced", LONG, first).await?;
     // It does not become ready by itself, so there it stops, however often it is looked at.
     again(&world, "list", "pods", 2).await?;
     assert_eq!(uids(&world, 2).await?, first, "the next one waits");
@@ -133,7 +133,7 @@ async fn a_budget_is_kept_and_the_next_pod_waits_for_the_one_before() -> Result<
                 .ok_or_else(|| format!("{pods:?}; {}", controller.last_words())),
         )
     };
-    eventually_else("both pods replaced", LONG, second).await?;
+    eventually("both pods replaced", LONG, second).await?;
     make_ready(&world).await?;
     world.tells("Evicted", "db").await?;
     let described = world.workload("Deployment", "db").await?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use afresh_testbed::{Cluster, Mark, eventually_else};
+use afresh_testbed::{Cluster, Mark, eventually};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -48,7 +48,7 @@ pub(crate) async fn says(file: &PathBuf, expected: &str, written: Instant) -> Re
         let is_there = seen.as_deref() == Ok(expected);
         anyhow::Ok(is_there.then(|| written.elapsed()).ok_or(format!("{seen:?}")))
     };
-    eventually_else(&format!("{expected} in {}", file.display()), LONG, look).await
+    eventually(&format!("{expected} in {}", file.display()), LONG, look).await
 }
 
 /// Past the capture of output: everyone who runs the tests may see how long things took.
@@ -150,7 +150,7 @@ async fn twenty_pods_see_a_changed_file_at_once() -> Result<()> {
             let seen = format!("{} are left: {left:?}", left.len());
             anyhow::Ok(left.is_empty().then_some(()).ok_or(seen))
         };
-        eventually_else("twenty fresh files", LONG, all).await?;
+        eventually("twenty fresh files", LONG, all).await?;
         report("a changed object to the files in twenty pods", took);
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use afresh_testbed::{Access, eventually_else, free_ports};
+use afresh_testbed::{Access, eventually, free_ports};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub(crate) async fn until<T: Serialize>(
             Err(serde_json::to_string(&seen).unwrap_or_else(|error| error.to_string()))
         })
     };
-    eventually_else(what, LONG, look).await
+    eventually(what, LONG, look).await
 }
 
 /// A running controller. Dropped, it is killed.
@@ -150,7 +150,7 @@ impl Controller {
             let log = self.logged();
             anyhow::Ok(log.contains(text).then_some(()).ok_or_else(|| last_lines(&log)))
         };
-        eventually_else(&format!("{text:?} in the log"), LONG, look).await
+        eventually(&format!("{text:?} in the log"), LONG, look).await
     }
 
     /// Everything it has logged.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use afresh_testbed::{Access, Cluster, Mark, eventually_else};
+use afresh_testbed::{Access, Cluster, Mark, eventually};
 use anyhow::Result;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -87,7 +87,7 @@ impl<'a> Scene<'a> {
                 .ok_or_else(|| format!("{seen:?}; log:\n{log}"));
             anyhow::Ok(seen)
         };
-        eventually_else(&format!("{text:?} in {name}"), LONG, look).await
+        eventually(&format!("{text:?} in {name}"), LONG, look).await
     }
 
     async fn logged(&self, text: &str) -> Result<()> {
@@ -95,7 +95,7 @@ impl<'a> Scene<'a> {
             let log = self.read("log");
             anyhow::Ok(log.contains(text).then_some(()).ok_or_else(|| last_lines(&log)))
         };
-        eventually_else(text, LONG, look).await
+        eventually(text, LONG, look).await
     }
 
     /// What the agent has asked for, once each: verb, path without the query, and the answer.

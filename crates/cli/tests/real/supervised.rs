@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use afresh_testbed::{Image, eventually_else};
+use afresh_testbed::{Image, eventually};
 use afresh_testbed_host as host;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -158,7 +158,7 @@ impl<'a> Recipe<'a> {
             let answer = self.get(port, path).await.unwrap_or_else(|error| format!("{error:#}"));
             anyhow::Ok(answer.contains(text).then(|| written.elapsed()).ok_or(answer))
         };
-        eventually_else(&format!("{text:?} from {}", self.app), LONG, look).await
+        eventually(&format!("{text:?} from {}", self.app), LONG, look).await
     }
 
     /// Waits until a container's log says so.
@@ -169,7 +169,7 @@ impl<'a> Recipe<'a> {
             let log = self.world.cluster.kubectl(&arguments).await?;
             anyhow::Ok(log.contains(text).then_some(()).ok_or_else(|| last_lines(&log)))
         };
-        eventually_else(&format!("{text:?} in the log of {container}"), LONG, look).await
+        eventually(&format!("{text:?} in the log of {container}"), LONG, look).await
     }
 
     /// The first process of a container below its supervisor.
@@ -309,7 +309,7 @@ async fn redis_takes_new_passwords_and_keeps_its_users_while_the_new_ones_are_wr
             let answer = auth(password).await.unwrap_or_else(|error| format!("{error:#}"));
             anyhow::Ok(answer.starts_with("+OK").then(|| written.elapsed()).ok_or(answer))
         };
-        eventually_else(&format!("{password} is a password"), LONG, look).await
+        eventually(&format!("{password} is a password"), LONG, look).await
     };
     taken("version-0", Instant::now()).await?;
     let process = recipe.main_process().await?;
@@ -374,7 +374,7 @@ async fn line(file: &Path, nth: usize) -> Result<String> {
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         anyhow::Ok(whole.lines().nth(nth - 1).map(str::to_owned).ok_or(text))
     };
-    eventually_else(&format!("line {nth} of {}", file.display()), LONG, look).await
+    eventually(&format!("line {nth} of {}", file.display()), LONG, look).await
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use afresh_testbed::{Access, Cluster, eventually_else};
+use afresh_testbed::{Access, Cluster, eventually};
 use anyhow::{Context as _, Result};
 use kube::Client;
 use serde_json::{Value, json};
@@ -215,7 +215,7 @@ impl<'a> World<'a> {
             let applied = about["annotations"]["afresh.dev/applied"].is_string();
             anyhow::Ok(applied.then_some(()).ok_or(about))
         };
-        eventually_else(&format!("{kind} {name} adopted"), LONG, look).await
+        eventually(&format!("{kind} {name} adopted"), LONG, look).await
     }
 
     /// Waits until the workload's own controller has taken notice of it.
@@ -255,7 +255,7 @@ impl<'a> World<'a> {
             };
             anyhow::Ok((rolls >= times).then_some(()).ok_or(seen))
         };
-        eventually_else(&format!("{kind} {name} rolled {times} times"), LONG, look).await
+        eventually(&format!("{kind} {name} rolled {times} times"), LONG, look).await
     }
 
     /// Waits until `controller` has seen everything that was written before this call and has nothing left to do here:
@@ -269,7 +269,7 @@ impl<'a> World<'a> {
                 Err(error) => Err(format!("{error:#}\n{}", controller.last_words())),
             })
         };
-        eventually_else("a controller at rest", LONG, look).await
+        eventually("a controller at rest", LONG, look).await
     }
 
     /// Writes a ConfigMap and a Secret that nothing uses: who has seen both has seen what was written before.

@@ -1,6 +1,6 @@
 //! Jobs, made again: by their own word under `afresh controller`, as other workloads are rolled under `afresh reloader`.
 
-use afresh_testbed::{Cluster, eventually_else};
+use afresh_testbed::{Cluster, eventually};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ async fn made_again(world: &World<'_>, name: &str, before: &Value) -> Result<Val
             Err(error) => Err(format!("{error:#}; there are {:?}", names(world).await?)),
         })
     };
-    eventually_else(&format!("Job {name} made again"), LONG, look).await
+    eventually(&format!("Job {name} made again"), LONG, look).await
 }
 
 /// One that runs, one with a selector of its own, and those that are to be left alone; one of those has ended.
