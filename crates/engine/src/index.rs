@@ -14,7 +14,6 @@ use afresh_model::workload::Workload;
 
 use self::catalogue::Catalogue;
 use self::places::Places;
-use crate::kept::Kept;
 use crate::names::Names;
 use crate::plan::Objects;
 use crate::sight::{Sight, Sighting, Tracked};
@@ -111,7 +110,7 @@ impl Index {
     /// Takes in a config object; returns the workloads for which that is news.
     pub fn apply_object(&mut self, key: &ConfigKey, object: ConfigObject, sight: Sight) -> Vec<WorkloadId> {
         let ConfigKey { kind, namespace, name } = key;
-        let known = self.objects.get(*kind, namespace, name).and_then(Kept::tracked);
+        let known = self.objects.get(*kind, namespace, name).and_then(|kept| kept.tracked());
         let next = match &known {
             Some(known) if sight == Sight::Live && known.object.revision > object.revision => {
                 self.list_object(key);
@@ -126,9 +125,7 @@ impl Index {
                 || old.content != new.content
         });
         self.objects.change(*kind, namespace, name, &mut self.names, |kept| {
-            let mut kept = kept.with_tracked(Some(&next));
-            kept.set_listed(true);
-            kept
+            kept.with_tracked(Some(&next)).listed()
         });
         if news { self.users(key) } else { Vec::new() }
     }
@@ -136,7 +133,11 @@ impl Index {
     /// Takes out a config object; returns the workloads for which that is news.
     pub fn delete_object(&mut self, key: &ConfigKey) -> Vec<WorkloadId> {
         let ConfigKey { kind, namespace, name } = key;
-        if !self.objects.get(*kind, namespace, name).is_some_and(Kept::is_there) {
+        if !self
+            .objects
+            .get(*kind, namespace, name)
+            .is_some_and(|kept| kept.is_there())
+        {
             return Vec::new();
         }
         let users = self.users(key);
@@ -204,8 +205,7 @@ impl Index {
         let within = source.namespace.as_ref();
         match source.kind {
             SourceKind::Config(kind) => {
-                let own = self.objects.of_mut(kind, within);
-                own.for_each(|kept| kept.set_listed(false));
+                self.objects.unlist(kind, within);
             }
             SourceKind::Workload(kind) => {
                 let own = self.workloads.iter_mut();
@@ -241,9 +241,7 @@ impl Index {
     }
 
     fn list_object(&mut self, key: &ConfigKey) {
-        if let Some(kept) = self.objects.get_mut(key.kind, &key.namespace, &key.name) {
-            kept.set_listed(true);
-        }
+        self.objects.list(key.kind, &key.namespace, &key.name);
     }
 
     fn remove_unlisted(&mut self, source: &Source) -> (Vec<WorkloadId>, Vec<WorkloadId>) {
@@ -253,7 +251,7 @@ impl Index {
                 let own = self.objects.of(kind, within);
                 let gone = own.filter(|(_, kept)| kept.is_there() && !kept.is_listed());
                 let gone: Vec<ConfigKey> = gone
-                    .map(|(namespace, kept)| catalogue::key(kind, namespace, kept))
+                    .map(|(namespace, kept)| catalogue::key(kind, namespace, &kept))
                     .collect();
                 (
                     gone.iter().flat_map(|key| self.delete_object(key)).collect(),
@@ -334,7 +332,7 @@ impl Index {
     #[must_use]
     pub fn users(&self, key: &ConfigKey) -> Vec<WorkloadId> {
         let named = self.objects.get(key.kind, &key.namespace, &key.name);
-        let mut all = named.map(Kept::users).unwrap_or_default();
+        let mut all = named.map(|kept| kept.users()).unwrap_or_default();
         let globbers = self.globbers.get(&key.namespace).into_iter().flatten();
         all.extend(globbers.filter(|&&id| {
             self.workloads

@@ -15,28 +15,28 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// How many bytes an entry takes where memory counts.
-    pub const BYTES: usize = 25;
+    /// How many bytes a key takes where memory counts.
+    pub const KEY_BYTES: usize = 9;
 
-    /// For [`Self::from_bytes`] in the same process; the layout may change with the version.
+    /// The key and where its value stands, which many objects have in common, and the digest: for [`Self::from_bytes`] in the
+    /// same process. The layout may change with the version.
     #[must_use]
-    pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        let mut bytes = [u8::from(self.binary); Self::BYTES];
-        bytes[..8].copy_from_slice(self.key.bytes());
-        bytes[8..24].copy_from_slice(self.digest.bytes());
-        bytes
+    pub fn to_bytes(self) -> ([u8; Self::KEY_BYTES], [u8; 16]) {
+        let mut key = [self.binary.into(); Self::KEY_BYTES];
+        key[..8].copy_from_slice(self.key.bytes());
+        let mut digest = [0; 16];
+        digest.copy_from_slice(self.digest.bytes());
+        (key, digest)
     }
 
     /// The entry of these bytes.
     #[must_use]
-    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
-        let (mut key, mut digest) = ([0; 8], [0; 16]);
-        key.copy_from_slice(&bytes[..8]);
-        digest.copy_from_slice(&bytes[8..24]);
+    pub fn from_bytes(key: [u8; Self::KEY_BYTES], digest: [u8; 16]) -> Self {
+        let [key @ .., binary] = key;
         Self {
             key: KeyHash::from_bytes(key),
             digest: EntryDigest::from_bytes(digest),
-            binary: bytes[24] != 0,
+            binary: binary != 0,
         }
     }
 }

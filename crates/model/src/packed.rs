@@ -27,6 +27,12 @@ impl Default for Packer {
 pub struct Unpacker<'a>(&'a [u8]);
 
 impl Packer {
+    /// With room for so many bytes, for what is known to be large.
+    #[must_use]
+    pub fn with_room(room: usize) -> Self {
+        Self(Vec::with_capacity(room))
+    }
+
     /// As much memory as it takes and no more. It is copied: shrinking a buffer that has grown leaves a gap behind each of
     /// thousands, which is never filled.
     #[must_use]
@@ -78,6 +84,31 @@ impl<'a> Unpacker<'a> {
         Self(bytes)
     }
 
+    /// Whether everything is read.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many bytes are left.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All that is left.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// So many bytes, or as many as are left.
+    pub fn slice(&mut self, length: usize) -> &'a [u8] {
+        let (bytes, rest) = self.0.split_at(length.min(self.0.len()));
+        self.0 = rest;
+        bytes
+    }
+
     /// See [`Packer::byte`].
     pub fn byte(&mut self) -> u8 {
         self.raw::<1>()[0]
@@ -121,15 +152,19 @@ impl<'a> Unpacker<'a> {
     /// See [`Packer::text`].
     pub fn text(&mut self) -> &'a str {
         let length = self.length();
-        let (text, rest) = self.0.split_at(length);
-        self.0 = rest;
-        std::str::from_utf8(text).unwrap_or_default()
+        std::str::from_utf8(self.slice(length)).unwrap_or_default()
     }
 
     /// A text that was a name.
     pub fn name(&mut self) -> Name {
         Name::of_accepted(self.text())
     }
+}
+
+/// A name of its own from the text of one.
+#[must_use]
+pub fn name(text: &str) -> Name {
+    Name::of_accepted(text)
 }
 
 /// A kind as two bits.
