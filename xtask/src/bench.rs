@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use afresh_testbed_host as host;
 use anyhow::{Context, Result};
 
-use crate::{command, namespaces, setup, tests};
+use crate::{command, image, namespaces, setup, tests};
 
 mod library;
 
@@ -20,15 +20,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         return library::run(rest, &crate::root()?.join(PAGE)).map(|()| ExitCode::SUCCESS);
     }
     setup::run()?;
-    let packages = [
+    command::run(&mut command::cargo(&[
         "build",
         "--release",
         "--package",
-        "afresh-cli",
-        "--package",
         "afresh-bench",
-    ];
-    command::run(&mut command::cargo(&packages)?)?;
+    ])?)?;
     let release = tests::target_directory()?.join("release");
     let mut bench = Command::new(release.join("afresh-bench"));
     let (what, arguments) = match arguments.split_first() {
@@ -37,7 +34,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     };
     bench.arg(what);
     if what != "compare" {
-        bench.arg("--afresh").arg(release.join("afresh"));
+        // What people run is what is measured.
+        bench.arg("--afresh").arg(image::build("afresh-cli")?.join("afresh"));
     }
     bench.args(arguments);
     if arguments.is_empty() {

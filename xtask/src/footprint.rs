@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{command, tests};
+use crate::{image, tests};
 
 /// What is promised, in bytes: of the program's file, and resident while idle.
 const MOST: u64 = 3 * 1000 * 1000;
-/// The platform of the image; its programs are linked statically.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// How long the agent is watched doing nothing.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -22,10 +20,7 @@ const IDLE: Duration = Duration::from_secs(5);
 /// # Errors
 /// If it cannot be built or started, is larger than promised, or wakes up while nothing happens.
 pub(crate) fn run() -> Result<ExitCode> {
-    let package = ["build", "--release", "--package", "afresh-agent", "--target", TARGET];
-    let mut build = command::cargo(&package)?;
-    command::run(build.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
-    let program = tests::target_directory()?.join(TARGET).join("release/afresh-agent");
+    let program = image::build("afresh-agent")?.join("afresh-agent");
     let size = fs::metadata(&program)
         .with_context(|| format!("no {}", program.display()))?
         .len();

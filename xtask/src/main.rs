@@ -11,6 +11,7 @@ mod cluster;
 mod command;
 mod crates;
 mod footprint;
+mod image;
 mod leftovers;
 mod namespaces;
 mod setup;

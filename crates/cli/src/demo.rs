@@ -20,7 +20,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::signals;
 use page::Page;
@@ -163,11 +166,14 @@ fn begin_log(verbose: bool) {
         (None, true) => "info".to_owned(),
         (None, false) => return,
     };
-    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let info = |_| Targets::new().with_default(LevelFilter::INFO);
+    let filter: Targets = filter.parse().unwrap_or_else(info);
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_ansi(false)
+        .finish()
+        .with(filter)
         .init();
 }
 

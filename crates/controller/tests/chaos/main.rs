@@ -21,6 +21,8 @@ use std::thread;
 use afresh_sandbox::Filter;
 use schedule::Schedule;
 use tokio::runtime::Builder;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use world::World;
 
 /// Enough to meet every fault in every position many times, in about a minute on two busy cores.
@@ -34,11 +36,14 @@ const TAIL: usize = 60;
 fn after_any_schedule_of_faults_every_workload_is_current_and_was_rolled_as_often_as_its_changes_ask() {
     let chosen = number("AFRESH_SEED");
     if chosen.is_some() {
-        let filter = tracing_subscriber::EnvFilter::new("afresh_controller=debug,afresh_engine=debug");
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(filter)
+        let debug = tracing::level_filters::LevelFilter::DEBUG;
+        let filter = tracing_subscriber::filter::Targets::new().with_target("afresh_", debug);
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(debug)
             .with_writer(std::io::stderr)
-            .try_init();
+            .finish()
+            .with(filter);
+        let _ = subscriber.try_init();
     }
     let seeds = match chosen {
         Some(seed) => seed..seed + 1,
