@@ -179,7 +179,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_hold_what_a_map_holds(steps in prop::collection::vec((0..400u16, any::<bool>()), 1..800)) {
+        fn pages_hold_what_a_map_holds(steps in prop::collection::vec((0..150u16, any::<bool>()), 1..300)) {
             let (namespace, kind) = (name(0), ConfigKind::Secret);
             let (mut catalogue, mut names, mut map) = (Catalogue::default(), Names::default(), BTreeMap::new());
             for (number, stays) in steps {
@@ -189,7 +189,7 @@ mod tests {
             }
             let all: Vec<_> = catalogue.of(kind, Some(&namespace)).map(|(_, kept)| (kept.to_name(), kept.users())).collect();
             prop_assert_eq!(&all, &map.iter().map(|(name, users)| (name.clone(), users.clone())).collect::<Vec<_>>());
-            for number in 0..400 {
+            for number in 0..150 {
                 let found = catalogue.get(kind, &namespace, &name(number)).map(|kept| kept.users());
                 prop_assert_eq!(found.as_ref(), map.get(&name(number)));
             }
