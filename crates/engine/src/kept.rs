@@ -313,7 +313,7 @@ mod tests {
         let sizes = ["1".to_owned(), "x".repeat(1 << 20)].map(|value| {
             let object = object(&[("a", &value), ("b", "2")], 1, 1);
             let kept = Kept::named("db").with_tracked(Some(&Tracked::first(object, Sight::Live)));
-            kept.0.len()
+            Page::of(&[kept]).unwrap().len()
         });
         assert!(sizes[0] == sizes[1] && sizes[0] < 100, "{sizes:?}");
     }
