@@ -31,7 +31,7 @@
 //! - **Safe to change.** The first load fails loudly, with file, line and column. Later, what cannot be read, or what
 //!   [`validate`](Config::validate) refuses, is reported ([`on_error`](Config::on_error), [`health`](Live::health),
 //!   [`metrics`](Live::metrics)) and the last good version stays in use until the content is mended.
-//! - **Cheap to read.** [`Live::get`] never waits; a [`Reader`] costs two pointer loads. What is read through one guard
+//! - **Cheap to read.** [`Live::get`] never waits; a [`Reader`] costs about a plain pointer load. What is read through one guard
 //!   belongs together, and nobody ever sees half of an update: a volume is read from the one directory that `..data` points to.
 //! - **Told in time.** Within a millisecond of the kubelet's swap, as a blocking iterator ([`Live::changes`]), a stream for any
 //!   runtime ([`Live::stream`]) or a callback ([`Live::on_change`]). Changes coalesce, and the last one is never lost.

@@ -87,7 +87,7 @@ impl AgentArgs {
 
 /// What is watched and followed.
 fn plans(args: &AgentArgs, objects: Objects) -> Result<(Plan, Option<(SourcePlan, Follow)>), PlanError> {
-    let sources = SourcePlan::of(&args.watch.source, objects)?;
+    let sources = SourcePlan::of(&args.watch, objects)?;
     let plan = Plan::of(&args.watch)?.for_a_neighbour(args.process.is_some())?;
     Ok((plan, sources))
 }

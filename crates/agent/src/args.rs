@@ -8,6 +8,7 @@ use crate::LogArgs;
 use crate::action::Action;
 use crate::command_line::CommandLine;
 use crate::process::ProcessName;
+use crate::size::Size;
 use crate::source::Source;
 
 const FILES: &str = "Files and what follows from their change";
@@ -42,6 +43,9 @@ pub struct WatchArgs {
     /// The pause between two looks beside the kernel's events, for mounts that send none; 0 for no such looks
     #[arg(long, env = "AFRESH_POLL", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub poll: Duration,
+    /// The most that one watched path, or one --source, may hold; with more its last content stays
+    #[arg(long, env = "AFRESH_MAX_SIZE", value_name = "SIZE", default_value = "16Mi")]
+    pub max_size: Size,
     /// Run this on new content before anything sees it: {} and $AFRESH_STAGED are the directory that holds it. If it
     /// fails, the last good content stays
     #[arg(long, env = "AFRESH_CHECK", value_name = "COMMAND")]

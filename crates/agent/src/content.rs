@@ -8,12 +8,22 @@ use afresh_model::digest::{Digest, EntryDigest, EntryHasher, KeyHash};
 use afresh_model::selection::Selection;
 use afresh_volume::{File, Files, ReadError, Snapshot};
 
+use crate::size::Size;
+
 /// Why there is no content.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContentError {
     /// A path could not be read.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(ReadError),
+    /// A path holds too much.
+    #[error("{path} makes the content larger than --max-size {limit}: raise that, or watch less")]
+    TooLarge {
+        /// The file that was one too much.
+        path: PathBuf,
+        /// The limit.
+        limit: Size,
+    },
     /// Two paths hold the same name.
     #[error("{first} and {second} both hold {name:?}: they cannot be one set of files")]
     Collision {
@@ -27,6 +37,13 @@ pub(crate) enum ContentError {
 }
 
 impl ContentError {
+    fn of(error: ReadError, limit: Size) -> Self {
+        match error {
+            ReadError::TooLarge { path, .. } => Self::TooLarge { path, limit },
+            other => Self::Read(other),
+        }
+    }
+
     /// Whether only somebody else's doing can mend it, of which the watcher will tell.
     pub(crate) fn awaits_news(&self) -> bool {
         matches!(self, Self::Read(ReadError::Missing { .. }) | Self::Collision { .. })
@@ -46,11 +63,13 @@ impl Content {
     ///
     /// # Errors
     /// See [`ContentError`].
-    pub(crate) fn read(paths: &[PathBuf]) -> Result<Self, ContentError> {
+    pub(crate) fn read(paths: &[PathBuf], limit: Size) -> Result<Self, ContentError> {
         let mut files = Files::new();
         let mut holders: BTreeMap<String, &Path> = BTreeMap::new();
         for path in paths {
-            for (name, file) in Snapshot::read(path)?.into_files() {
+            let snapshot =
+                Snapshot::read_with(path, &limit.limits()).map_err(|error| ContentError::of(error, limit))?;
+            for (name, file) in snapshot.into_files() {
                 // A file and a directory of one name collide, too, so each is compared by what stands first.
                 let top = name.split('/').next().unwrap_or(&name).to_owned();
                 let holder = *holders.entry(top.clone()).or_insert(path);
@@ -130,6 +149,19 @@ mod tests {
 
     use super::*;
 
+    fn limit() -> Size {
+        "1Ki".parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_too_much_names_the_file_and_the_flag() {
+        let large = volume(&[("a", &"x".repeat(1000)), ("b", &"x".repeat(1000))]);
+        let error = Content::read(&paths(&[&large]), limit()).unwrap_err().to_string();
+        let way_out = " makes the content larger than --max-size 1Ki: raise that, or watch less";
+        assert!(error.ends_with(way_out), "{error}");
+        assert!(Content::read(&paths(&[&large]), "2Ki".parse().unwrap()).is_ok());
+    }
+
     fn volume(entries: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let files = entries
@@ -146,7 +178,7 @@ mod tests {
     #[test]
     fn several_paths_are_one_flat_set() {
         let (one, two) = (volume(&[("a", "1"), ("sub/b", "2")]), volume(&[("c", "3")]));
-        let content = Content::read(&paths(&[&one, &two])).unwrap();
+        let content = Content::read(&paths(&[&one, &two]), limit()).unwrap();
         assert_eq!(content.files.keys().collect::<Vec<_>>(), ["a", "c", "sub/b"]);
         let whole = Snapshot::read(volume(&[("a", "1"), ("c", "3"), ("sub/b", "2")]).path()).unwrap();
         assert_eq!(content.sums.digest(), whole.fingerprint(None).digest);
@@ -156,7 +188,7 @@ mod tests {
     fn names_that_collide_are_refused_and_named() {
         for (first, second) in [("a", "a"), ("a", "a/b"), ("a/b", "a"), ("a/b", "a/c")] {
             let (one, two) = (volume(&[(first, "1")]), volume(&[(second, "1")]));
-            let error = Content::read(&paths(&[&one, &two])).unwrap_err();
+            let error = Content::read(&paths(&[&one, &two]), limit()).unwrap_err();
             assert!(!matches!(error, ContentError::Read(_)));
             let text = error.to_string();
             assert!(
@@ -169,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_differs_is_told_by_name() {
-        let sums = |entries: &[(&str, &str)]| Content::read(&paths(&[&volume(entries)])).unwrap().sums;
+        let sums = |entries: &[(&str, &str)]| Content::read(&paths(&[&volume(entries)]), limit()).unwrap().sums;
         let before = sums(&[("gone", "1"), ("same", "1"), ("other", "1")]);
         let after = sums(&[("new", "1"), ("same", "1"), ("other", "2")]);
         let difference = after.since(&before);

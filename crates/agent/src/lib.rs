@@ -22,6 +22,7 @@ pub mod process;
 mod progress;
 pub mod run;
 pub mod signal;
+pub mod size;
 pub mod source;
 mod staged;
 pub mod status;

@@ -8,6 +8,7 @@ use afresh_model::digest::Digest;
 use afresh_volume::{AtomicWriter, DATA_DIR, Files, Snapshot, WriteError, Written};
 
 use crate::content::Sums;
+use crate::size::Size;
 
 /// Beside the content: on which content the actions were done last. No key can have the name, since it begins with two
 /// dots, and programs that list the directory skip it as they skip `..data`.
@@ -46,7 +47,7 @@ impl Output {
     /// What it holds; `None` if nothing whole was written yet, or it cannot be read.
     pub(crate) fn holds(&self) -> Option<Digest> {
         fs::symlink_metadata(self.0.join(DATA_DIR)).ok()?;
-        let snapshot = Snapshot::read(&self.0).ok()?;
+        let snapshot = Snapshot::read_with(&self.0, &Size::ANY.limits()).ok()?;
         Some(Sums::of(snapshot.files()).digest())
     }
 

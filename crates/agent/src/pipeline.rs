@@ -137,7 +137,7 @@ impl Pipeline {
 
     /// The content of all paths, if it can be read; a difference is told and begins a new attempt.
     fn read(&mut self) -> Option<Content> {
-        match Content::read(&self.plan.watch) {
+        match Content::read(&self.plan.watch, self.plan.max_size) {
             Ok(content) => {
                 if self.unreadable.take().is_some() {
                     tracing::info!("all paths can be read");

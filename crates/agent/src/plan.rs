@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::SourceArgs;
 use crate::WatchArgs;
 use crate::action::Action;
 use crate::command_line::CommandLine;
+use crate::size::Size;
 use crate::source::{Follow, Objects, SourcePlan};
 
 /// What is watched, and what follows from a change.
@@ -18,6 +18,8 @@ pub struct Plan {
     pub settle: Duration,
     /// The pause between two looks at everything; `None` = only events make it look.
     pub poll: Option<Duration>,
+    /// The most that one watched path may hold.
+    pub max_size: Size,
     /// Run against staged content; where it fails the content is not used.
     pub check: Option<CommandLine>,
     /// Under which directory content is staged.
@@ -100,6 +102,7 @@ impl Plan {
             watch,
             settle: args.settle,
             poll: Some(args.poll).filter(|poll| !poll.is_zero()),
+            max_size: args.max_size,
             check: args.check.clone(),
             staging: args.staging.clone().unwrap_or_else(std::env::temp_dir),
             output: args.output.clone(),
@@ -165,7 +168,8 @@ impl SourcePlan {
     ///
     /// # Errors
     /// See [`PlanError`].
-    pub fn of(args: &SourceArgs, objects: Objects) -> Result<Option<(Self, Follow)>, PlanError> {
+    pub fn of(all: &WatchArgs, objects: Objects) -> Result<Option<(Self, Follow)>, PlanError> {
+        let args = &all.source;
         if args.source.is_empty() {
             return if args.source_dir.is_none() {
                 Ok(None)
@@ -184,6 +188,7 @@ impl SourcePlan {
         let plan = Self {
             sources: args.source.clone(),
             directory: args.source_dir.clone().ok_or(PlanError::NoSourceDir)?,
+            max_size: all.max_size,
             kubeconfig: args.kubeconfig.clone(),
             context: args.context.clone(),
             server: args.server.clone(),

@@ -205,7 +205,7 @@ impl RunArgs {
     }
 
     fn plans(&self, objects: Objects) -> Result<Plans, PlanError> {
-        let sources = SourcePlan::of(&self.watch.source, objects)?;
+        let sources = SourcePlan::of(&self.watch, objects)?;
         Ok((self.plan()?, sources))
     }
 

@@ -14,6 +14,8 @@ mod merge;
 #[cfg(feature = "source")]
 mod seen;
 mod selector;
+#[cfg(feature = "source")]
+mod sizes;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -26,6 +28,7 @@ use std::sync::Arc;
 use afresh_model::name::{ConfigKind, Name, NameError};
 use tokio::sync::watch;
 
+use crate::size::Size;
 use crate::status::Status;
 
 #[cfg(feature = "source")]
@@ -216,6 +219,8 @@ pub struct SourcePlan {
     pub sources: Vec<Source>,
     /// The directory that is written.
     pub directory: PathBuf,
+    /// The most that the objects of one source may hold.
+    pub max_size: Size,
     /// This kubeconfig; otherwise `KUBECONFIG`, `~/.kube/config`, or the pod's ServiceAccount.
     pub kubeconfig: Option<PathBuf>,
     /// This context of it, instead of the current one.

@@ -263,7 +263,7 @@ pub(crate) fn content(
     }
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     let mut file = fs::File::from(file);
-    let read = (&mut file).take(budget.bytes + 1).read_to_end(&mut bytes);
+    let read = (&mut file).take(budget.bytes.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|source| ReadError::Read { path: shown(), source })?;
     let left = budget.bytes.checked_sub(bytes.len() as u64).ok_or_else(too_large)?;
     let after = rustix::fs::fstat(&file).map_err(|e| ReadError::Read {

@@ -139,6 +139,17 @@ fn the_fingerprint_is_the_controllers_for_the_same_object() {
 }
 
 #[test]
+fn without_a_limit_everything_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a"), "1").unwrap();
+    let limits = Limits {
+        max_bytes: u64::MAX,
+        ..Limits::default()
+    };
+    assert_eq!(Snapshot::read_with(dir.path(), &limits).unwrap().files().len(), 1);
+}
+
+#[test]
 fn limits_are_held_and_named() {
     let dir = volume(&[("a", &[1; 60]), ("b", &[2; 60])]);
     let limits = |max_bytes, max_entries| Limits {

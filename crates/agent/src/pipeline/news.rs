@@ -30,6 +30,7 @@ impl News {
     pub(super) fn new(plan: &Plan) -> Self {
         let options = WatchOptions {
             poll: plan.poll,
+            limits: plan.max_size.limits(),
             ..WatchOptions::default()
         };
         Self {

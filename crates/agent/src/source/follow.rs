@@ -15,13 +15,14 @@ use afresh_k8s::lean::Watched;
 use afresh_k8s::watch::{Event, FailureKind, WatchFailure, WatchOptions, WatchPhase, WatchStatus, watch};
 use afresh_model::name::Name;
 use afresh_volume::{AtomicWriter, DATA_DIR, Files, Snapshot, WriteError, Written};
-use futures::stream::{SelectAll, Stream, StreamExt as _, select_all};
+use futures::stream::{AbortHandle, SelectAll, Stream, StreamExt as _, abortable, select_all};
 use tokio::time::{Instant, sleep_until};
 
 use super::merge::{Collision, merge};
 use super::seen::{Presence, STREAK, Seen, Turn};
 use super::{Following, Kind, NoCluster, Opening, Scope, Source, SourcePlan};
 use crate::pipeline::attempt::Attempt;
+use crate::size::Size;
 use crate::status::{Outcome, SourceFacts, SourcesFacts, Status};
 
 /// Objects that change together are written together: so long it must be quiet, and so long it may take. What follows
@@ -44,7 +45,7 @@ pub fn follow(plan: SourcePlan, status: Arc<Status>, opening: Opening) -> Follow
         };
         let connected = connect(&options, &RequestCounts::default()).await;
         let connection = connected.map_err(|error| error.to_string());
-        let begun = connection.and_then(|connection| begin(plan, &connection, status, opening));
+        let begun = connection.and_then(|connection| begin(plan, connection, status, opening));
         match begun {
             Ok((follower, news)) => match follower.run(news).await {},
             Err(reason) => NoCluster { reason },
@@ -54,24 +55,30 @@ pub fn follow(plan: SourcePlan, status: Arc<Status>, opening: Opening) -> Follow
 
 fn begin(
     plan: SourcePlan,
-    connection: &Connection,
+    connection: Connection,
     status: Arc<Status>,
     opening: Opening,
 ) -> Result<(Follower, SelectAll<Watching>), String> {
     let own: Name = connection.namespace.parse().map_err(|error| format!("{error}"))?;
     let watches: Vec<WatchStatus> = plan.sources.iter().map(|_| WatchStatus::new()).collect();
-    let streams = plan.sources.iter().zip(&watches).enumerate();
-    let streams: Vec<Watching> = streams
-        .map(|(index, (source, watch))| watching(connection, source, &own, index, watch.clone()))
-        .collect();
     tracing::info!(
         server = connection.server,
         sources = plan.sources.len() as u64,
         directory = %plan.directory.display(),
         "following objects"
     );
+    let mut lists = Lists {
+        connection,
+        own,
+        sources: plan.sources.clone(),
+        ends: Vec::new(),
+    };
+    let streams: Vec<Watching> = (0..watches.len())
+        .filter_map(|index| lists.begin(index, &watches))
+        .collect();
+    let seen = plan.sources.into_iter().map(|source| Seen::new(source, plan.max_size));
     let board = Arc::new(Board {
-        seen: Mutex::new(plan.sources.into_iter().map(Seen::new).collect()),
+        seen: Mutex::new(seen.collect()),
         watches,
         unwritten: Mutex::new(None),
     });
@@ -83,6 +90,8 @@ fn begin(
         holds_earlier: holds_content(&plan.directory),
         directory: plan.directory,
         board,
+        lists,
+        anew: BTreeSet::new(),
         status,
         opening,
         collisions: BTreeSet::new(),
@@ -93,6 +102,29 @@ fn begin(
 }
 
 type Watching = Pin<Box<dyn Stream<Item = News> + Send>>;
+
+/// What begins the watches, each of which begins with a list.
+struct Lists {
+    connection: Connection,
+    own: Name,
+    sources: Vec<Source>,
+    /// Ends the watch that was begun last for each source.
+    ends: Vec<AbortHandle>,
+}
+
+impl Lists {
+    /// Begins a source's watch, anew if there is one.
+    fn begin(&mut self, index: usize, watches: &[WatchStatus]) -> Option<Watching> {
+        let (source, status) = (self.sources.get(index)?, watches.get(index)?);
+        let events = watching(&self.connection, source, &self.own, index, status.clone());
+        let (events, end) = abortable(events);
+        match self.ends.get_mut(index) {
+            Some(before) => std::mem::replace(before, end).abort(),
+            None => self.ends.push(end),
+        }
+        Some(Box::pin(events))
+    }
+}
 
 fn watching(connection: &Connection, source: &Source, own: &Name, index: usize, status: WatchStatus) -> Watching {
     let (kind, options) = match source {
@@ -183,7 +215,7 @@ impl Board {
             },
             has_content: seen.has_content(),
             objects: seen.objects().count(),
-            trouble: self.trouble(index).or_else(|| {
+            trouble: self.trouble(index).or_else(|| seen.too_large()).or_else(|| {
                 let unreadable = seen.unreadable.iter().next();
                 unreadable.map(|((namespace, name), reason)| format!("{namespace}/{name} cannot be read: {reason}"))
             }),
@@ -200,6 +232,9 @@ struct Follower {
     /// Whether the directory held whole content before anything was written.
     holds_earlier: bool,
     board: Arc<Board>,
+    lists: Lists,
+    /// What is to be listed anew.
+    anew: BTreeSet<usize>,
     status: Arc<Status>,
     opening: Opening,
     /// What was told of keys that two objects hold.
@@ -218,6 +253,9 @@ impl Follower {
                     self.take_burst(&mut news).await;
                 }
                 () = until(self.again) => {}
+            }
+            for index in std::mem::take(&mut self.anew) {
+                news.extend(self.lists.begin(index, &self.board.watches));
             }
             self.bring();
         }
@@ -238,7 +276,7 @@ impl Follower {
         }
     }
 
-    fn take(&self, index: usize, event: Event<ObjectContent>) {
+    fn take(&mut self, index: usize, event: Event<ObjectContent>) {
         let mut all = self.board.seen();
         let Some(seen) = all.get_mut(index) else { return };
         if let Event::Failed(failure) = &event {
@@ -251,6 +289,11 @@ impl Follower {
             Some(Turn::Appeared) => tracing::info!(source, "it is there"),
             Some(Turn::Missing) => tracing::warn!(source, "it does not exist; waiting for it"),
             Some(Turn::Gone) => tracing::warn!(source, "it is gone; its last content stays until it is back"),
+            Some(Turn::TooLarge(reason)) => tracing::error!(source, reason, "it is too large; its last content stays"),
+            Some(Turn::Fits) => {
+                tracing::info!(source, "it is no longer too large");
+                self.anew.insert(index);
+            }
             Some(Turn::Unreadable(reason)) => {
                 tracing::error!(source, reason, "an object cannot be read; its last content stays");
             }
@@ -272,24 +315,38 @@ impl Follower {
     /// Brings the directory to what is known, if that is enough.
     fn bring(&mut self) {
         let all = self.board.seen();
-        if all.iter().all(Seen::has_content) {
-            let (files, collisions) = merge(all.iter().flat_map(Seen::objects));
-            drop(all);
+        let is_whole = all.iter().all(Seen::has_content);
+        let is_known = |(index, seen): (usize, &Seen)| {
+            seen.presence != Presence::Unknown || seen.too_large().is_some() || self.board.trouble(index).is_some()
+        };
+        let is_known = all.iter().enumerate().all(is_known);
+        let (files, collisions) = merge(all.iter().flat_map(Seen::objects));
+        drop(all);
+        if is_whole {
             self.tell_collisions(collisions);
             self.write(&files);
-        } else {
-            let is_hopeless = |(index, seen): (usize, &Seen)| {
-                seen.presence != Presence::Unknown || self.board.trouble(index).is_some()
-            };
-            let is_known = all.iter().enumerate().all(is_hopeless);
-            drop(all);
-            // What was good enough before a restart of the container is so now.
-            if is_known && self.holds_earlier && self.opening.open() {
-                tracing::warn!(
-                    directory = %self.directory.display(),
-                    "not every source can be had: beginning with what an earlier start has written"
-                );
+        } else if is_known && self.holds_earlier {
+            self.bring_with_earlier(files);
+        }
+    }
+
+    /// What was good enough before a restart of the container is so now, and what can be had of it is brought up to date.
+    /// Nothing says which file came from a source that cannot be had: so all stay that nobody else has.
+    fn bring_with_earlier(&mut self, files: Files) {
+        if !self.opening.is_open() {
+            tracing::warn!(
+                directory = %self.directory.display(),
+                "not every source can be had: beginning with what an earlier start has written"
+            );
+        }
+        match Snapshot::read_with(&self.directory, &Size::ANY.limits()) {
+            Ok(earlier) => {
+                let mut all = earlier.into_files();
+                all.extend(files);
+                self.write(&all);
             }
+            // The watcher of the directory tells of that.
+            Err(_) => drop(self.opening.open()),
         }
     }
 
@@ -354,5 +411,6 @@ fn write(directory: &Path, files: &Files) -> Result<Written, BringError> {
 }
 
 fn holds_content(directory: &Path) -> bool {
-    fs::symlink_metadata(directory.join(DATA_DIR)).is_ok() && Snapshot::read(directory).is_ok()
+    let is_written = fs::symlink_metadata(directory.join(DATA_DIR)).is_ok();
+    is_written && Snapshot::read_with(directory, &Size::ANY.limits()).is_ok()
 }

@@ -7,12 +7,14 @@ use afresh_k8s::watch::Event;
 use afresh_model::name::Name;
 
 use super::Source;
+use super::sizes::Sizes;
+use crate::size::Size;
 
 /// A watch that fails this often in a row is in trouble; one failure is what any watch goes through.
 pub(super) const STREAK: u32 = 2;
 
 /// Namespace and name: the order of a selection's objects.
-type Place = (Box<str>, Box<str>);
+pub(super) type Place = (Box<str>, Box<str>);
 
 /// What became of a source by an event, where people want to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub(super) enum Turn {
     Gone,
     /// An object cannot be read; its last content stays, if it has any.
     Unreadable(String),
+    /// Its objects hold more than they may; their last content stays.
+    TooLarge(String),
+    /// They hold less again: they have to be listed, as no value beyond the limit was kept.
+    Fits,
 }
 
 /// Whether a source has been seen.
@@ -49,17 +55,28 @@ pub(super) struct Seen {
     objects: BTreeMap<Place, ObjectContent>,
     /// What a list has brought so far.
     listing: BTreeMap<Place, ObjectContent>,
+    /// What the objects hold, also of those that are too much to be kept.
+    sizes: Sizes,
+    /// Whether values are missing because there were too many.
+    is_over: bool,
 }
 
 impl Seen {
-    pub(super) fn new(source: Source) -> Self {
+    pub(super) fn new(source: Source, limit: Size) -> Self {
         Self {
             source,
             presence: Presence::Unknown,
             unreadable: BTreeMap::new(),
             objects: BTreeMap::new(),
             listing: BTreeMap::new(),
+            sizes: Sizes::new(limit),
+            is_over: false,
         }
+    }
+
+    /// Why nothing newer is taken, if that is because of its size.
+    pub(super) fn too_large(&self) -> Option<String> {
+        self.is_over.then(|| self.sizes.complaint())
     }
 
     /// In the order of namespaces and names.
@@ -82,19 +99,15 @@ impl Seen {
             Event::Begin => {
                 self.listing.clear();
                 self.unreadable.clear();
+                self.sizes.clear();
                 None
             }
             Event::Listed(object) => {
-                self.listing.insert(place(&object), object);
+                self.listed(object);
                 None
             }
             Event::Synced => self.synced(),
-            Event::Applied(object) => {
-                let place = place(&object);
-                self.unreadable.remove(&place);
-                self.objects.insert(place, object);
-                self.present()
-            }
+            Event::Applied(object) => self.applied(object),
             Event::Deleted(object) => {
                 let place = place(&object);
                 self.unreadable.remove(&place);
@@ -107,7 +120,7 @@ impl Seen {
                 }
                 // Its last content counts as listed.
                 if let Some(last) = self.objects.get(&place) {
-                    self.listing.insert(place.clone(), last.clone());
+                    self.listed(last.clone());
                 }
                 let reason = object.error.to_string();
                 let known = self.unreadable.insert(place, reason.clone());
@@ -117,8 +130,43 @@ impl Seen {
         }
     }
 
+    fn listed(&mut self, object: ObjectContent) {
+        let place = place(&object);
+        self.sizes.set(place.clone(), &object);
+        if self.sizes.fit() {
+            self.listing.insert(place, object);
+        } else {
+            // It will not be taken, so it is not kept.
+            self.listing.clear();
+        }
+    }
+
+    fn applied(&mut self, object: ObjectContent) -> Option<Turn> {
+        let place = place(&object);
+        self.unreadable.remove(&place);
+        self.sizes.set(place.clone(), &object);
+        if self.is_over || !self.sizes.fit() {
+            return self.over();
+        }
+        self.objects.insert(place, object);
+        self.present()
+    }
+
+    /// There is, or there was, more than may be kept.
+    fn over(&mut self) -> Option<Turn> {
+        if self.sizes.fit() {
+            return Some(Turn::Fits);
+        }
+        let before = std::mem::replace(&mut self.is_over, true);
+        (!before).then(|| Turn::TooLarge(self.sizes.complaint()))
+    }
+
     fn synced(&mut self) -> Option<Turn> {
         let listed = std::mem::take(&mut self.listing);
+        if !self.sizes.fit() {
+            return self.over();
+        }
+        self.is_over = false;
         let is_named = matches!(self.source, Source::Object { .. });
         if is_named && listed.is_empty() {
             // One that is there and cannot be read is not absent.
@@ -133,6 +181,10 @@ impl Seen {
     }
 
     fn deleted(&mut self, place: &Place) -> Option<Turn> {
+        self.sizes.remove(place);
+        if self.is_over {
+            return self.over();
+        }
         match self.source {
             Source::Object { .. } => self.absent(),
             Source::Selection { .. } => {
@@ -221,7 +273,7 @@ pub(super) mod tests {
     }
 
     fn seen(source: &str) -> Seen {
-        Seen::new(source.parse().unwrap())
+        Seen::new(source.parse().unwrap(), "10".parse().unwrap())
     }
 
     #[test]
@@ -273,5 +325,37 @@ pub(super) mod tests {
             told(&mut seen, vec![Event::Applied(web("2"))]);
             assert_eq!((texts(&seen), seen.unreadable.len()), (vec!["2".to_owned()], 0));
         }
+    }
+
+    #[test]
+    fn what_is_too_much_is_not_kept_and_the_last_content_stays_until_it_is_listed_anew() {
+        let mut seen = seen("configmap/prod:app=web");
+        let two = |name: &str| config_map("prod", name, &[(name, "12345")]);
+        told(&mut seen, vec![Event::Begin, Event::Listed(two("a")), Event::Synced]);
+        let complaint = "2 objects hold 12 bytes, more than --max-size 10: raise that, or select fewer".to_owned();
+        let more = vec![Event::Applied(two("b")), Event::Applied(web("1"))];
+        assert_eq!(told(&mut seen, more), [Turn::TooLarge(complaint)], "once");
+        assert_eq!((texts(&seen), seen.objects.len()), (vec!["12345".to_owned()], 1));
+        assert!(seen.too_large().unwrap().starts_with("3 objects hold 14 bytes"));
+        // Also after another list.
+        let list = ["a", "b"].map(|name| Event::Listed(two(name)));
+        let list: Vec<_> = [Event::Begin].into_iter().chain(list).chain([Event::Synced]).collect();
+        assert_eq!(told(&mut seen, list), []);
+        assert_eq!((texts(&seen), seen.listing.len()), (vec!["12345".to_owned()], 0));
+
+        assert_eq!(told(&mut seen, vec![Event::Deleted(two("a"))]), [Turn::Fits]);
+        assert_eq!(texts(&seen), ["12345"], "no value of the other is known yet");
+        told(&mut seen, vec![Event::Begin, Event::Listed(two("b")), Event::Synced]);
+        assert_eq!((texts(&seen), seen.too_large()), (vec!["12345".to_owned()], None));
+        assert_eq!(seen.objects().next().unwrap().key.name.as_str(), "b");
+    }
+
+    #[test]
+    fn a_selection_that_is_too_large_from_the_start_is_no_content() {
+        let mut seen = seen("configmap/prod:app=web");
+        let large = config_map("prod", "a", &[("a", "0123456789")]);
+        let turns = told(&mut seen, vec![Event::Begin, Event::Listed(large), Event::Synced]);
+        assert!(matches!(&turns[..], [Turn::TooLarge(_)]), "{turns:?}");
+        assert!(!seen.has_content());
     }
 }

@@ -258,6 +258,58 @@ async fn an_agent_that_starts_without_the_api_server_begins_with_what_was_writte
 }
 
 #[tokio::test]
+async fn after_a_restart_an_object_that_is_gone_does_not_hold_up_the_others() {
+    let scene = Scene::new().await;
+    scene.config_map("prod", "web", &json!({"a": "1"}));
+    scene.config_map("prod", "extra", &json!({"b": "1"}));
+    let sources = ["configmap/prod/web", "configmap/prod/extra"];
+    let first = scene.agent(&sources, &[]);
+    scene.ready(&first).await;
+    first.kill().await;
+    scene.sandbox.delete("configmaps", "prod", "extra").unwrap();
+    scene.config_map("prod", "web", &json!({"a": "2"}));
+
+    let second = scene.agent(&sources, &[]);
+    scene.ready(&second).await;
+    scene.says("objects/a", "2").await;
+    assert_eq!(scene.read("objects/b").unwrap(), "1", "its last content stays");
+    assert_eq!(second.state().await["sources"]["all"][1]["state"], "missing");
+    scene.config_map("prod", "web", &json!({"a": "3"}));
+    scene.says("done", "31\n").await;
+    scene.config_map("prod", "extra", &json!({"b": "2"}));
+    scene.says("done", "31\n32\n").await;
+}
+
+#[tokio::test]
+async fn a_selection_that_is_too_large_is_told_and_leaves_the_files_until_it_fits() {
+    let scene = Scene::new().await;
+    let labels = json!({"app": "web"});
+    scene.labelled("prod", "one", &labels, &json!({"one": "1"}));
+    let agent = scene.agent(&["configmap/*:app=web"], &["--max-size=1Ki"]);
+    scene.ready(&agent).await;
+    scene.labelled("prod", "two", &labels, &json!({"two": "x".repeat(1024)}));
+    let complaint = "2 objects hold 1031 bytes, more than --max-size 1Ki: raise that, or select fewer";
+    scene.logged("it is too large; its last content stays").await;
+    let trouble = agent.state().await["sources"]["all"][0]["trouble"].clone();
+    assert_eq!(trouble, complaint, "{}", scene.log());
+    assert!(scene.log().contains(complaint), "{}", scene.log());
+    assert_eq!(agent.metric("afresh_agent_source_failing").await, Some(1.0));
+    scene.labelled("prod", "one", &labels, &json!({"one": "2"}));
+    scene.labelled("prod", "two", &labels, &json!({"two": "3"}));
+    scene.says("done", "23\n").await;
+    assert!(agent.state().await["sources"]["all"][0]["trouble"].is_null());
+    agent.kill().await;
+
+    let small = scene.agent(&["configmap/*:app=web"], &["--max-size=4"]);
+    scene.logged("beginning with what an earlier start has written").await;
+    scene.ready(&small).await;
+    small.kill().await;
+    fs::remove_dir_all(scene.path("objects")).unwrap();
+    let small = scene.agent(&["configmap/*:app=web"], &["--max-size=4"]);
+    scene.not_ready(&small, "more than --max-size 4").await;
+}
+
+#[tokio::test]
 async fn without_anything_written_before_an_api_server_that_is_away_is_waited_for() {
     let mut scene = Scene::new().await;
     drop(scene.serving.take());
