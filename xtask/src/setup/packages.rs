@@ -13,14 +13,16 @@ use crate::command;
 const PACKAGES: [&str; 4] = ["containerd", "runc", "containernetworking-plugins", "busybox-static"];
 
 /// What the recipes are tested with.
-const APPLICATIONS: [&str; 5] = [
+const APPLICATIONS: [&str; 7] = [
     "nginx",
     "haproxy",
+    "prometheus",
+    "promtool",
     "prometheus-blackbox-exporter",
     "redis-server",
     "redis-cli",
 ];
-const APPLICATION_PACKAGES: [&str; 13] = [
+const APPLICATION_PACKAGES: [&str; 14] = [
     "nginx",
     "haproxy",
     "libatomic1",
@@ -31,6 +33,7 @@ const APPLICATION_PACKAGES: [&str; 13] = [
     "libopentracing1",
     "libpcre2-8-0",
     "libsystemd0",
+    "prometheus",
     "prometheus-blackbox-exporter",
     "redis-server",
     "redis-tools",

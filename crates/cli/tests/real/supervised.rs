@@ -20,9 +20,11 @@ use crate::program::{LONG, last_lines};
 use crate::world::World;
 
 const IMAGE: &str = "afresh.test/recipes:1";
-const PROGRAMS: [&str; 5] = [
+const PROGRAMS: [&str; 7] = [
     "nginx",
     "haproxy",
+    "prometheus",
+    "promtool",
     "prometheus-blackbox-exporter",
     "redis-server",
     "redis-cli",
@@ -180,41 +182,86 @@ impl<'a> Recipe<'a> {
     }
 }
 
+/// A server whose recipe has its configuration in a ConfigMap, with `version 0` in it.
+struct Server {
+    /// Of the recipe, the ConfigMap and the container.
+    name: &'static str,
+    key: &'static str,
+    /// Where it shows which version it has.
+    port: u16,
+    path: &'static str,
+    /// What follows the version's number there.
+    ends: &'static str,
+    /// What makes the configuration a broken one when it is replaced by the other.
+    whole: &'static str,
+    broken: &'static str,
+}
+
+const NGINX: Server = Server {
+    name: "nginx",
+    key: "nginx.conf",
+    port: 8080,
+    path: "/",
+    ends: "\n",
+    whole: "\\n\"",
+    broken: "",
+};
+const HAPROXY: Server = Server {
+    name: "haproxy",
+    key: "haproxy.cfg",
+    ..NGINX
+};
+const PROMETHEUS: Server = Server {
+    name: "prometheus",
+    key: "prometheus.yml",
+    port: 9090,
+    path: "/api/v1/status/config",
+    // In JSON.
+    ends: "\\n",
+    whole: "scrape_interval",
+    broken: "scrape_intervall",
+};
+
 /// A server that is supervised takes four versions, keeps the last good one while a broken one is there, and takes the
 /// mended one, in the same process throughout.
-async fn a_supervised_server(recipe: Recipe<'_>, config_map: &str, key: &str) -> Result<()> {
-    let objects = objects(&format!("{config_map}.yaml"))?;
-    let text = objects[0]["data"][key].as_str().context("no configuration")?.to_owned();
-    let write = async |text: String| recipe.world.config_map(config_map, json!({ key: text })).await;
+async fn a_supervised_server(world: World<'_>, server: &Server) -> Result<()> {
+    let &Server {
+        name: app, key, port, ..
+    } = server;
+    let manifest = format!("{app}.yaml");
+    let recipe = Recipe::apply(world, &manifest).await?;
+    let text = objects(&manifest)?[0]["data"][key]
+        .as_str()
+        .context("no configuration")?
+        .to_owned();
+    let write = async |text: String| recipe.world.config_map(app, json!({ key: text })).await;
     let version = |version: u32| text.replace("version 0", &format!("version {version}"));
-    recipe.answers(8080, "/", "version 0", Instant::now()).await?;
+    let shown = |version: u32| format!("version {version}{}", server.ends);
+    let answers = async |version| recipe.answers(port, server.path, &shown(version), Instant::now()).await;
+    answers(0).await?;
     let process = recipe.main_process().await?;
 
     let mut took = Vec::new();
     for round in 1..=4 {
         sleep(APART).await;
         write(version(round)).await?;
-        took.push(
-            recipe
-                .answers(8080, "/", &format!("version {round}\n"), Instant::now())
-                .await?,
-        );
+        took.push(answers(round).await?);
     }
-    report(&format!("a changed object to {config_map} serving by it"), took);
+    report(&format!("a changed object to {app} serving by it"), took);
 
-    write(version(5).replace("version 5\\n\"", "version 5")).await?;
-    recipe.logs(config_map, "the check failed").await?;
-    assert!(recipe.get(8080, "/").await?.ends_with("version 4\n"));
-    let file = format!("/run/{config_map}/{key}");
+    write(version(5).replace(server.whole, server.broken)).await?;
+    recipe.logs(app, "the check failed").await?;
+    assert!(recipe.get(port, server.path).await?.contains(&shown(4)));
+    let file = format!("/run/{app}/{key}");
     let pod = name(&recipe.pod().await?);
     let seen = recipe
         .world
         .cluster
         .read_file(&recipe.world.namespace, &pod, &file)
         .await?;
-    assert_eq!(seen, version(4), "the broken one is nowhere that {config_map} looks");
+    assert_eq!(seen, version(4), "the broken one is nowhere that {app} looks");
     write(version(6)).await?;
-    recipe.answers(8080, "/", "version 6\n", Instant::now()).await?;
+    answers(6).await?;
 
     assert_eq!(recipe.main_process().await?, process, "the same process");
     recipe.stayed().await
@@ -225,7 +272,7 @@ async fn nginx_takes_a_new_configuration_and_never_sees_a_broken_one() -> Result
     let Some(world) = world("nginx").await? else {
         return Ok(());
     };
-    a_supervised_server(Recipe::apply(world, "nginx.yaml").await?, "nginx", "nginx.conf").await
+    a_supervised_server(world, &NGINX).await
 }
 
 #[tokio::test]
@@ -233,7 +280,15 @@ async fn haproxy_takes_a_new_configuration_and_never_sees_a_broken_one() -> Resu
     let Some(world) = world("haproxy").await? else {
         return Ok(());
     };
-    a_supervised_server(Recipe::apply(world, "haproxy.yaml").await?, "haproxy", "haproxy.cfg").await
+    a_supervised_server(world, &HAPROXY).await
+}
+
+#[tokio::test]
+async fn prometheus_takes_a_new_configuration_and_never_sees_a_broken_one() -> Result<()> {
+    let Some(world) = world("prometheus").await? else {
+        return Ok(());
+    };
+    a_supervised_server(world, &PROMETHEUS).await
 }
 
 #[tokio::test]
