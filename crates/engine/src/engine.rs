@@ -181,8 +181,8 @@ impl Engine {
             }
             Applied::Changed(id, replaced) => {
                 self.tell_problems(id, problems);
-                if let Some(rolls) = replaced {
-                    self.record_replaced(id, rolls, now);
+                if let Some(record) = replaced {
+                    self.record_replaced(id, record, now);
                 }
                 self.agenda_changed(id, now);
                 self.take_turns(now);

@@ -14,6 +14,9 @@ pub struct Pods {
     pub behind: bool,
     /// When the first of them had started all of its containers; `None` if none has, or if that was not looked at.
     pub started: Option<UnixSeconds>,
+    /// It is known that they were brought up to what there is, though nothing says any more which of them were: those
+    /// made within the second of a change were made for it.
+    pub brought_up: bool,
 }
 
 impl Pods {
@@ -25,6 +28,7 @@ impl Pods {
             newest: None,
             behind: false,
             started: None,
+            brought_up: false,
         };
         created.into_iter().fold(none, |pods, created| Self {
             oldest: Some(pods.oldest.map_or(created, |oldest| oldest.min(created))),
@@ -53,12 +57,12 @@ impl Pods {
     }
 
     /// Whether some pod may have started on older content. API times have whole seconds: within the same one the pod
-    /// counts as older, because a restart too many is better than a change missed.
+    /// counts as older, because a restart too many is better than a change missed; unless all were brought up to it.
     #[must_use]
     pub fn may_be_stale(self, object: Option<&ConfigObject>) -> bool {
         let Some(oldest) = self.oldest else { return false };
         match object.and_then(|object| object.written) {
-            Some(written) => written >= oldest,
+            Some(written) => written > oldest || written == oldest && !self.brought_up,
             None => true,
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use afresh_model::name::{ConfigKey, ConfigKind, ConfigRef, Name, WorkloadKey, WorkloadKind};
 use afresh_model::object::ConfigObject;
 use afresh_model::packed::Head;
-use afresh_model::record::Rolls;
+use afresh_model::record::Record;
 use afresh_model::workload::Workload;
 
 use self::catalogue::Catalogue;
@@ -84,12 +84,12 @@ pub struct Indexed {
 }
 
 /// What became of a workload that was applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// It is new, or another one under an old name.
     New(WorkloadId),
-    /// What matters of it changed. If it had a record and has another one or none, what the former said of its rolls.
-    Changed(WorkloadId, Option<Rolls>),
+    /// What matters of it changed; the record that it had, if it has another one or none.
+    Changed(WorkloadId, Option<Box<Record>>),
     /// Nothing that matters changed.
     Same(WorkloadId),
     /// It is older than what is known.
@@ -178,8 +178,7 @@ impl Index {
                 after.rollout,
                 &after.pause,
             );
-        let replaced = before.record.as_ref().filter(|_| before.record != after.record);
-        let replaced = replaced.map(|record| record.rolls);
+        let replaced = before.record.clone().filter(|_| before.record != after.record);
         let namespace = key.namespace.clone();
         let id = self.workloads.put(key, workload, sighting, &mut self.names);
         if !uses_alike {

@@ -17,6 +17,7 @@ mod logged;
 mod marks;
 mod objects;
 mod pauses;
+mod people;
 mod races;
 mod rolls;
 mod rows;

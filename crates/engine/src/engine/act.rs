@@ -92,14 +92,7 @@ impl Engine {
         }
         let known = self.index.workload(id)?;
         let pods = self.slots.get_mut(id).and_then(|slot| slot.pods.take());
-        let view = View {
-            workload: &known.workload,
-            sighting: known.sighting,
-            objects: &self.index.within(&known.key.namespace),
-            context: self.settings.context,
-            pods,
-        };
-        let plan = plan(&view);
+        let plan = self.decide(id, &known, pods);
         self.tell_plan(id, &plan);
         self.forgive_meddling(id, now);
         let acts = !matches!(plan.verdict, Verdict::Nothing | Verdict::Blocked);
@@ -114,6 +107,27 @@ impl Engine {
                 self.slots.tidy(id);
                 None
             }
+        }
+    }
+
+    fn decide(&self, id: WorkloadId, known: &Indexed, pods: Option<Pods>) -> Plan {
+        let view = View {
+            workload: &known.workload,
+            sighting: known.sighting,
+            objects: &self.index.within(&known.key.namespace),
+            context: self.settings.context,
+            pods,
+        };
+        let decided = plan(&view);
+        match pods {
+            Some(pods) if self.was_brought_up_to(id, &decided.applied) => plan(&View {
+                pods: Some(Pods {
+                    brought_up: true,
+                    ..pods
+                }),
+                ..view
+            }),
+            _ => decided,
         }
     }
 

@@ -12,25 +12,28 @@ use super::*;
 pub(super) struct Meddling {
     times: u32,
     last: Millis,
-    /// What the record said of the latest rolls before it was lost.
+    /// The record that was lost last.
+    lost: Box<Record>,
+    /// The latest rolls that a lost record told of.
     rolls: Rolls,
     told: bool,
 }
 
 impl Engine {
-    /// The record of a workload, which said this of its rolls, has been replaced.
-    pub(super) fn record_replaced(&mut self, id: WorkloadId, before: Rolls, now: Now) {
+    /// The record of a workload has been replaced, or taken out.
+    pub(super) fn record_replaced(&mut self, id: WorkloadId, lost: Box<Record>, now: Now) {
         if !self.acts() || self.is_own_record(id) {
             return; // of a standby it is the leader's
         }
-        let before = latest(self.rolls_known(id), before);
+        let rolls = latest(self.rolls_known(id), lost.rolls);
         let slot = self.slots.of(id);
         let known = slot.meddling.take();
         let known = known.filter(|known| now.mono.since(known.last) < flap::quiet_after(known.times));
         slot.meddling = Some(Box::new(Meddling {
             times: known.as_ref().map_or(1, |known| known.times.saturating_add(1)),
             last: now.mono,
-            rolls: before,
+            lost,
+            rolls,
             told: known.is_some_and(|known| known.told),
         }));
     }
@@ -52,6 +55,12 @@ impl Engine {
     fn rolls_known(&self, id: WorkloadId) -> Rolls {
         let meddling = self.slots.get(id).and_then(|slot| slot.meddling.as_ref());
         meddling.map_or_else(Rolls::default, |meddling| meddling.rolls)
+    }
+
+    /// Whether a record that was lost said that the workload was brought up to just this.
+    pub(super) fn was_brought_up_to(&self, id: WorkloadId, applied: &afresh_model::record::Applied) -> bool {
+        let meddling = self.slots.get(id).and_then(|slot| slot.meddling.as_ref());
+        meddling.is_some_and(|meddling| meddling.lost.evicting.is_none() && meddling.lost.applied.contains(applied))
     }
 
     /// Whether the workload is left alone for now, because whatever is written on it does not stay.

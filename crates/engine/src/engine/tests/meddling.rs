@@ -107,3 +107,23 @@ fn our_own_record_that_the_watch_brings_before_its_answer_is_nobody_elses() {
         assert!(engine.slots.get(id).is_none_or(|slot| slot.meddling.is_none()));
     }
 }
+
+/// Times have whole seconds, and a roll mostly comes within that of the change.
+#[test]
+fn a_record_that_is_taken_out_after_a_roll_costs_no_second_one() {
+    let mut engine = watched();
+    let adopt = engine.next(now(0)).unwrap();
+    engine.finish(adopt.job, Outcome::Written(None), now(0));
+    change(&mut engine, "2", 20, 10_000);
+    let command = roll(&mut engine, 10_200).expect("one roll");
+    engine.finish(command.job, Outcome::Written(None), now(10_200));
+    assert_eq!(engine.next(now(10_200)), None);
+    let bare = Build::env().created(2_000).at(50).done();
+    engine.apply_workload(deployment("web"), bare, Vec::new(), Sight::Live, now(20_000));
+    let look = engine.next(now(20_000)).unwrap();
+    assert!(matches!(look.action, Action::LookAtPods { .. }), "{look:?}");
+    let made_for_it = Pods::of([now(10_300).wall]);
+    engine.finish(look.job, Outcome::Pods(made_for_it), now(20_000));
+    let again = engine.next(now(20_000)).unwrap();
+    assert!(matches!(again.action, Action::Record(_)), "{again:?}");
+}
