@@ -100,6 +100,8 @@ async fn controlled(sandbox: &Sandbox) {
 async fn controlled_as(sandbox: &Sandbox, choose: impl FnOnce(&mut Config)) {
     let (end, ended) = oneshot::channel::<()>();
     let mut config = Config::new("afresh".parse().unwrap(), "afresh-digest-key".parse().unwrap());
+    let wall = u64::try_from(sandbox.now().as_millisecond()).unwrap();
+    config.wall = Some(Duration::from_millis(wall)); // the paused clock moves it, as it moves the sandbox's
     choose(&mut config);
     let controller = tokio::spawn(run(client(sandbox), config, async move {
         drop(ended.await);
