@@ -12,7 +12,7 @@ mod library;
 /// Where the last table is kept.
 const PAGE: &str = "docs/benchmarks.md";
 
-/// `cargo xtask bench [loads] [--quick] [ARGS..]`: only a whole run, one without arguments, is written to the page.
+/// `cargo xtask bench [loads|sources] [--quick] [ARGS..]`: only a whole run, one without arguments, is written to the page.
 /// `cargo xtask bench compare NAME=FILE..` measures builds that are there already, in turn; `cargo xtask bench library`
 /// measures the library instead.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -29,13 +29,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let release = tests::target_directory()?.join("release");
     let mut bench = Command::new(release.join("afresh-bench"));
     let (what, arguments) = match arguments.split_first() {
-        Some((word, rest)) if ["loads", "compare"].contains(&&**word) => (&**word, rest),
+        Some((word, rest)) if ["loads", "sources", "compare"].contains(&&**word) => (&**word, rest),
         _ => ("run", arguments),
     };
     bench.arg(what);
     if what != "compare" {
         // What people run is what is measured.
         bench.arg("--afresh").arg(image::build("afresh-cli")?.join("afresh"));
+    }
+    if what == "sources" {
+        bench
+            .arg("--agent")
+            .arg(image::build("afresh-agent")?.join("afresh-agent"));
     }
     bench.args(arguments);
     if arguments.is_empty() {

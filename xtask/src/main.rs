@@ -25,6 +25,8 @@ cargo xtask COMMAND
                     setup, checks, then every test; with packages or filters only their tests, and no checks
   check             formatting, clippy, documentation, dependency rules
   bench [--quick]   measure the controller against a real API server, and keep the table in docs/benchmarks.md
+  bench loads       measure it under loads as clusters make them
+  bench sources     measure what `afresh agent --source` takes of memory
   bench library     measure what reading a configuration costs in an application
   footprint         the agent's size, memory and wake-ups, against what is promised
   cluster [--node]  start a cluster to play with, and a shell in it

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::objects::{OWN, config_map, deployment, maps_path, name, secret, workload_path};
-use crate::process::{Controller, Memory};
+use crate::process::{Memory, Program};
 use crate::requests::Requests;
 use crate::sight::Sight;
 use crate::{api, load, report};
@@ -293,7 +293,7 @@ impl Loads<'_> {
         let log = self.cluster.log(stage.prefix);
         let kubeconfig = self.cluster.admin().kubeconfig();
         let flags = ["--leader-elect", "false", "--default-reload", "auto"];
-        let controller = Controller::start(&self.program, kubeconfig, &flags, &log).await?;
+        let controller = Program::controller(&self.program, kubeconfig, &flags, &log).await?;
         at_rest(&controller).await?;
         let mut sight = Sight::open(&self.client, "application/json").await?;
         let before = (controller.cpu()?, self.cluster.request_counters().await?);
@@ -338,7 +338,7 @@ const fn stage(prefix: &'static str, namespaces: usize, deployments: usize, uses
 }
 
 /// Ready, and everything adopted.
-async fn at_rest(controller: &Controller) -> Result<()> {
+async fn at_rest(controller: &Program) -> Result<()> {
     let started = Instant::now();
     while !matches!(controller.ask("/readyz").await, Ok((true, _))) || controller.metric("afresh_waiting").await? > 0.0
     {

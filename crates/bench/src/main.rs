@@ -1,4 +1,4 @@
-//! Measures the controller against a real API server. `cargo xtask bench` builds and runs it; `docs/benchmarks.md` says
+//! Measures the controller, and the agent's `--source`, against a real API server. `cargo xtask bench` builds and runs it; `docs/benchmarks.md` says
 //! what is measured and how.
 
 mod api;
@@ -14,6 +14,7 @@ mod requests;
 mod run;
 mod scenario;
 mod sight;
+mod sources;
 
 use clap::{Parser, Subcommand};
 
@@ -30,6 +31,8 @@ enum Command {
     Run(run::Args),
     /// What a cluster does to a controller: fan-out, many at once, bursts, large values, changes of nothing
     Loads(loads::Args),
+    /// What following objects straight from the API takes of memory in a pod
+    Sources(sources::Args),
     /// Several builds on one cluster, in turn: what a change of the program brings
     Compare(compare::Args),
     /// The yardstick: one watch, one patch, nothing else
@@ -41,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => run::run(args).await,
         Command::Loads(args) => loads::run(args).await,
+        Command::Sources(args) => sources::run(args).await,
         Command::Compare(args) => compare::run(args).await,
         Command::Bare(args) => bare::run(args).await,
     }

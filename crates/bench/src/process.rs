@@ -15,7 +15,7 @@ use crate::bare;
 use crate::objects::{BARE, OWN};
 
 /// A command whose process the kernel kills with ours; `setpriv` becomes the program, so the process id is the program's.
-fn dying_with_us(program: &Path) -> Command {
+pub(crate) fn dying_with_us(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
@@ -32,29 +32,30 @@ pub(crate) struct Memory {
     pub(crate) anonymous: f64,
 }
 
-/// `afresh controller`. Killed when dropped.
+/// A program that is measured. Killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Controller {
+pub(crate) struct Program {
     child: Child,
     port: u16,
 }
 
-impl Controller {
-    pub(crate) async fn start(program: &Path, kubeconfig: &Path, flags: &[&str], log: &Path) -> Result<Self> {
+impl Program {
+    /// `afresh controller`.
+    pub(crate) async fn controller(program: &Path, kubeconfig: &Path, flags: &[&str], log: &Path) -> Result<Self> {
+        let mut command = dying_with_us(program);
+        command.args(["controller", "--own-namespace", OWN]);
+        command.arg("--kubeconfig").arg(kubeconfig).args(flags);
+        Self::start(command, "--metrics-addr", log).await
+    }
+
+    /// Starts `command`, which is told by `listen` where to serve its status.
+    pub(crate) async fn start(mut command: Command, listen: &str, log: &Path) -> Result<Self> {
         let port = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port();
         let log = fs::File::create(log).with_context(|| format!("could not create {}", log.display()))?;
-        let child = dying_with_us(program)
-            .arg("controller")
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(["--own-namespace", OWN, "--metrics-addr", &format!("127.0.0.1:{port}")])
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("could not start {}", program.display()))?;
+        command.args([listen, &format!("127.0.0.1:{port}")]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = command.kill_on_drop(true).spawn();
+        let child = child.with_context(|| format!("could not start {command:?}"))?;
         Ok(Self { child, port })
     }
 
@@ -107,16 +108,16 @@ impl Controller {
     /// If it has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
         let ended = self.child.try_wait()?;
-        ensure!(ended.is_none(), "the controller ended: {ended:?}");
+        ensure!(ended.is_none(), "it ended: {ended:?}");
         Ok(())
     }
 
     pub(crate) async fn stop(mut self) -> Result<()> {
-        self.child.kill().await.context("could not end the controller")
+        self.child.kill().await.context("could not end it")
     }
 
     fn pid(&self) -> Result<u32> {
-        self.child.id().context("the controller has ended")
+        self.child.id().context("it has ended")
     }
 }
 

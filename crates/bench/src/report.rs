@@ -8,12 +8,16 @@ use crate::loads::Row;
 use crate::objects::Size;
 use crate::requests::Requests;
 use crate::scenario::{Defaults, Figures};
+use crate::sources;
 
 /// Around the part of the page that each run replaces.
 const BEGIN: &str = "<!-- begin: last run -->";
 const END: &str = "<!-- end: last run -->";
 /// The same for the table of loads.
 const LOADS: [&str; 2] = ["<!-- begin: loads -->", "<!-- end: loads -->"];
+
+/// The same for the table of sources.
+const SOURCES: [&str; 2] = ["<!-- begin: sources -->", "<!-- end: sources -->"];
 
 /// A row: what it says, its aim, Reloader's figure, and how it comes out of the figures.
 type SizeRow = (&'static str, &'static str, &'static str, fn(&Figures) -> String);
@@ -171,6 +175,11 @@ pub(crate) fn replaced_loads(page: &str, table: &str) -> Option<String> {
     replaced_between(page, LOADS, table)
 }
 
+/// The same for the table of sources.
+pub(crate) fn replaced_sources(page: &str, table: &str) -> Option<String> {
+    replaced_between(page, SOURCES, table)
+}
+
 fn replaced_between(page: &str, [begin, end]: [&str; 2], table: &str) -> Option<String> {
     let (before, rest) = page.split_once(begin)?;
     let (_, after) = rest.split_once(end)?;
@@ -211,6 +220,28 @@ pub(crate) fn loads_table(all: &[Row]) -> String {
             ms(row.cpu.as_secs_f64() * 1e3),
             mib(row.memory.resident),
             mib(row.memory.peak),
+        );
+    }
+    text
+}
+
+/// What following objects takes, as a Markdown table.
+pub(crate) fn sources_table(all: &[sources::Row]) -> String {
+    let mut text = String::from(
+        "| objects of 2 KB | `afresh agent --source`, MiB | of that its own | peak | `afresh-agent --watch` on the same files, MiB | of that its own | ratio |\n\
+         |--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for sources::Row { objects, source, files } in all {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {:.1} |",
+            thousands(*objects),
+            mib(source.resident),
+            mib(source.anonymous),
+            mib(source.peak),
+            mib(files.resident),
+            mib(files.anonymous),
+            source.resident / files.resident,
         );
     }
     text

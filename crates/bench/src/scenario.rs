@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::changes::{Changer, Latencies};
 use crate::objects::{BARE, Size};
-use crate::process::{Controller, Memory, bare_loop, cpu};
+use crate::process::{Memory, Program, bare_loop, cpu};
 use crate::requests::Requests;
 use crate::sight::Sight;
 use crate::{api, load};
@@ -173,7 +173,7 @@ impl Bench<'_> {
     }
 
     /// Starts a controller and waits until it is ready and has adopted every Deployment.
-    pub(crate) async fn begin(&self, flags: &[&str]) -> Result<(Controller, Beginning)> {
+    pub(crate) async fn begin(&self, flags: &[&str]) -> Result<(Program, Beginning)> {
         let mut sight = Sight::open(&self.client, api::METADATA_ONLY).await?;
         let started = Instant::now();
         let mut controller = self.controller(flags).await?;
@@ -209,9 +209,9 @@ impl Bench<'_> {
         Ok((controller, beginning))
     }
 
-    async fn controller(&self, flags: &[&str]) -> Result<Controller> {
+    async fn controller(&self, flags: &[&str]) -> Result<Program> {
         let log = self.cluster.log("afresh");
-        Controller::start(&self.plan.program, self.kubeconfig(), flags, &log).await
+        Program::controller(&self.plan.program, self.kubeconfig(), flags, &log).await
     }
 
     /// One change for the bare loop, one for the controller, and so on: what the machine does meanwhile hits both alike.
@@ -228,7 +228,7 @@ impl Bench<'_> {
     pub(crate) async fn cost(
         &self,
         changer: &mut Changer,
-        controller: &Controller,
+        controller: &Program,
         first: usize,
     ) -> Result<(Cost, Latencies)> {
         let mut latencies = Latencies::default();
@@ -248,7 +248,7 @@ impl Bench<'_> {
     }
 
     /// Makes every watch of the controller stale, so that it must list everything again.
-    async fn relist(&self, controller: &Controller) -> Result<Memory> {
+    async fn relist(&self, controller: &Program) -> Result<Memory> {
         let lists = controller.metric("afresh_watch_lists_total").await?;
         self.cluster.stop_api_server().await?;
         self.cluster.compact().await?;

@@ -150,7 +150,7 @@ async fn applying_the_manifest_again_keeps_the_digest_key_and_the_lease() -> Res
 
 #[test]
 fn the_manifests_name_the_image_of_this_version() -> Result<()> {
-    let image = format!("image: ghcr.io/afresh-dev/afresh:{}", env!("CARGO_PKG_VERSION"));
+    let image = format!("image: afresh.dev/afresh:{}", env!("CARGO_PKG_VERSION"));
     let deployment = fs::read_to_string(manifests()?.join("base/deployment.yaml"))?;
     ensure!(
         deployment.contains(&image),

@@ -16,7 +16,7 @@ const IMAGE: &str = "afresh.test/afresh:1";
 /// Everything that can be installed, with another image.
 const OVERLAY: &str = r#"
 resources: [deploy, deploy/admission]
-images: [{name: ghcr.io/afresh-dev/afresh, newName: afresh.test/afresh, newTag: "1"}]
+images: [{name: afresh.dev/afresh, newName: afresh.test/afresh, newTag: "1"}]
 "#;
 
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
