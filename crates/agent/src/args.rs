@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use afresh_volume::WatchOptions;
+
 use crate::LogArgs;
 use crate::action::Action;
 use crate::command_line::CommandLine;
@@ -80,6 +82,17 @@ pub struct WatchArgs {
     pub source: SourceArgs,
 }
 
+impl WatchArgs {
+    /// How paths are watched.
+    pub(crate) fn options(&self) -> WatchOptions {
+        WatchOptions {
+            poll: Some(self.poll).filter(|poll| !poll.is_zero()),
+            limits: self.max_size.limits(),
+            ..WatchOptions::default()
+        }
+    }
+}
+
 /// The flags of objects that are followed by the API instead of being mounted.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Objects straight from the API, as files")]
@@ -123,4 +136,30 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     };
     full.parse()
         .map_err(|_| format!("{text:?} is no address: write :9091 or 127.0.0.1:9091"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        watch: WatchArgs,
+    }
+
+    fn options(flags: &[&str]) -> WatchOptions {
+        let flags = Flags::try_parse_from([&["afresh"], flags].concat()).unwrap();
+        flags.watch.options()
+    }
+
+    #[test]
+    fn looks_beside_the_events_can_be_rarer_or_left_out_and_readings_are_bounded() {
+        assert_eq!(options(&[]).poll, Some(Duration::from_secs(10)));
+        assert_eq!(options(&["--poll", "1m"]).poll, Some(Duration::from_secs(60)));
+        assert_eq!(options(&["--poll", "0"]).poll, None, "an idle one never wakes up");
+        assert_eq!(options(&["--max-size", "1Ki"]).limits.max_bytes, 1024);
+    }
 }

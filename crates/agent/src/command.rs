@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// It could not be started.
-    #[error("cannot run {program}: {source}")]
+    #[error("cannot run {program}: {}", children::why_not(.source))]
     Start {
         /// The program.
         program: String,
@@ -53,7 +53,7 @@ pub enum CommandError {
         said: String,
     },
     /// It was ended because it took too long.
-    #[error("did not end within {after:?} and was ended{}{said}", separator(.said))]
+    #[error("did not end within {after:?} and was ended; mend it, or raise --timeout{}{said}", separator(.said))]
     TimedOut {
         /// How long it had.
         after: Duration,

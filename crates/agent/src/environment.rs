@@ -8,11 +8,12 @@ mod dotenv;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use afresh_volume::{ReadError, Snapshot};
+
+use crate::size::Size;
 
 pub use dotenv::DotenvError;
 
@@ -22,7 +23,7 @@ pub struct Environment(BTreeMap<OsString, OsString>);
 
 /// Where variables come from. Later sources win over earlier ones, files over directories, and all of them over what
 /// is inherited.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
     /// Directories with a key per file, such as mounted ConfigMaps and Secrets.
     pub directories: Vec<PathBuf>,
@@ -30,6 +31,8 @@ pub struct Sources {
     pub prefix: String,
     /// Files of lines `NAME=value`.
     pub files: Vec<PathBuf>,
+    /// The most that one of them may hold.
+    pub max_size: Size,
 }
 
 /// Why there is no environment. Names the place, never a value.
@@ -37,7 +40,15 @@ pub struct Sources {
 pub enum EnvironmentError {
     /// A directory or file cannot be read.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(ReadError),
+    /// A directory or file holds too much.
+    #[error("{path} makes the environment larger than --max-size {limit}: raise that, or name less")]
+    TooLarge {
+        /// The file that was one too much.
+        path: PathBuf,
+        /// The limit.
+        limit: Size,
+    },
     /// A directory was to be a file, or the other way round.
     #[error("{path} is {is}: {instead}")]
     Kind {
@@ -107,21 +118,10 @@ impl Sources {
     /// # Errors
     /// [`EnvironmentError`] for the first that cannot be read.
     pub fn read(&self) -> Result<(Environment, Vec<Skipped>), EnvironmentError> {
-        self.read_with(|path| Ok(Snapshot::read(path)?))
-    }
-
-    /// As [`Sources::read`], from content that was read before.
-    ///
-    /// # Errors
-    /// As [`Sources::read`].
-    pub fn read_with(
-        &self,
-        mut snapshot: impl FnMut(&Path) -> Result<Snapshot, EnvironmentError>,
-    ) -> Result<(Environment, Vec<Skipped>), EnvironmentError> {
         let mut environment = Environment::default();
         let mut skipped = Vec::new();
         for directory in &self.directories {
-            let content = snapshot(directory)?;
+            let content = self.snapshot(directory)?;
             if directory.is_file() {
                 return Err(kind(directory, "a file", "name it by --env-file"));
             }
@@ -131,7 +131,7 @@ impl Sources {
             if file.is_dir() {
                 return Err(kind(file, "a directory", "name it by --env-from"));
             }
-            let bytes = snapshot(file)?.into_files().into_values().map(|file| file.bytes);
+            let bytes = self.snapshot(file)?.into_files().into_values().map(|file| file.bytes);
             let lines = dotenv::parse(&bytes.flatten().collect::<Vec<_>>());
             let lines = lines.map_err(|source| EnvironmentError::Dotenv {
                 path: file.clone(),
@@ -140,6 +140,16 @@ impl Sources {
             environment.0.extend(lines);
         }
         Ok((environment, skipped))
+    }
+
+    fn snapshot(&self, path: &Path) -> Result<Snapshot, EnvironmentError> {
+        Snapshot::read_with(path, &self.max_size.limits()).map_err(|error| match error {
+            ReadError::TooLarge { path, .. } => EnvironmentError::TooLarge {
+                path,
+                limit: self.max_size,
+            },
+            other => EnvironmentError::Read(other),
+        })
     }
 
     fn add_keys(&self, directory: &Path, content: Snapshot, to: &mut Environment, skipped: &mut Vec<Skipped>) {
@@ -176,19 +186,6 @@ fn why_not(name: &str, value: &[u8]) -> Option<&'static str> {
         Some("its value has a zero byte")
     } else {
         None
-    }
-}
-
-/// Whether something went wrong for want of a file, rather than because of what it says.
-impl EnvironmentError {
-    /// Whether the path is missing.
-    #[must_use]
-    pub fn is_missing(&self) -> bool {
-        match self {
-            Self::Read(ReadError::Missing { .. }) => true,
-            Self::Read(ReadError::Open { source, .. }) => source.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        }
     }
 }
 

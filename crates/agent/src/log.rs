@@ -25,10 +25,16 @@ pub(crate) enum Format {
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
     /// What is logged: error, warn, info, debug or trace
-    #[arg(long, env = "AFRESH_LOG_LEVEL", default_value = "info", value_parser = level)]
+    #[arg(long, env = "AFRESH_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = level)]
     log_level: Level,
     /// How it looks
-    #[arg(long, env = "AFRESH_LOG_FORMAT", default_value = "text", value_enum)]
+    #[arg(
+        long,
+        env = "AFRESH_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        value_enum
+    )]
     log_format: Format,
 }
 

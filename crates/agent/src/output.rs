@@ -19,7 +19,7 @@ const ACTED_NEW: &str = "..afresh_acted_new";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
     /// It is not there and could not be made.
-    #[error("cannot make {path}: {source}")]
+    #[error("cannot make {path}: {source}; mount a writable emptyDir there")]
     Make {
         /// The directory.
         path: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) enum OutputError {
         source: io::Error,
     },
     /// It could not be written.
-    #[error(transparent)]
+    #[error("{0}; --output needs a directory of its own that this user may write, such as an emptyDir")]
     Write(#[from] WriteError),
     /// The record of what was done could not be written.
     #[error("cannot write {path}: {source}")]

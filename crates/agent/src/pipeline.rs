@@ -14,6 +14,7 @@ mod step;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -148,7 +149,11 @@ impl Pipeline {
             Err(error) => {
                 let reason = error.to_string();
                 if self.unreadable.as_ref() != Some(&reason) {
-                    tracing::warn!(%reason, "there is no content to be read; what is in use stays");
+                    if self.progress.in_use().is_some() {
+                        tracing::warn!(%reason, "there is no content to be read; what is in use stays");
+                    } else {
+                        tracing::warn!(%reason, "there is no content to be read yet; waiting for it");
+                    }
                     self.unreadable = Some(reason);
                 }
                 if !error.awaits_news() && self.attempt.is_due(self.turn) {
@@ -167,7 +172,7 @@ impl Pipeline {
         let difference = content.sums.since(self.seen.as_ref().unwrap_or(&Sums::default()));
         if self.seen.is_some() {
             self.status.changed();
-            let names = |names: &[String]| names.join(" ");
+            let names = |names: &[String]| Some(names.join(" ")).filter(|names| !names.is_empty());
             tracing::info!(
                 added = names(&difference.added),
                 changed = names(&difference.changed),
@@ -199,13 +204,14 @@ impl Pipeline {
                 Some(Err(StepError::Command(error))) if error.is_verdict() => {
                     return self.reject(digest, &error.into());
                 }
-                Some(Err(error)) => return self.failed("check", &error),
+                Some(Err(error)) => return self.failed("check", &flag("--check", self.plan.check.as_ref()), &error),
                 None => return tracing::info!("the check is given up for newer content"),
             }
         }
         if let Some(output) = &self.output {
             if let Err(error) = output.write(&content.files) {
-                self.failed("output", &error.into());
+                let what = flag("--output", Some(&output.path().display()));
+                self.failed("output", &what, &error.into());
                 return;
             }
             self.status.step("output", Outcome::Ok);
@@ -233,12 +239,13 @@ impl Pipeline {
 
     fn reject(&mut self, digest: Digest, error: &StepError) {
         let reason = format!("the check failed: {error}");
+        let what = flag("--check", self.plan.check.as_ref());
         self.progress.reject(digest);
         self.status.step("check", Outcome::Rejected);
         if self.progress.in_use().is_some() {
-            tracing::error!(%reason, "the new content is not used; the last good one stays until it changes");
+            tracing::error!(what, %reason, "the new content is not used; the last good one stays until it changes");
         } else {
-            tracing::error!(%reason, "there is no good content yet; waiting until it changes");
+            tracing::error!(what, %reason, "there is no good content yet; waiting until it changes");
         }
         self.status.update(|facts| facts.rejected = Some(reason));
     }
@@ -254,7 +261,7 @@ impl Pipeline {
             let performed = step::perform(&action, target, self.plan.timeout);
             match step::unless_overtaken(performed, &mut self.news).await {
                 Some(Ok(())) => {}
-                Some(Err(error)) => return self.failed(action.kind(), &error),
+                Some(Err(error)) => return self.failed(action.kind(), &action.to_string(), &error),
                 None => return tracing::info!(%action, "given up for newer content"),
             }
             self.attempt.done += 1;
@@ -266,14 +273,14 @@ impl Pipeline {
     }
 
     async fn verify(&mut self) {
-        if let Some(verify) = &self.plan.verify {
+        if let Some(verify) = &self.plan.verify.clone() {
             let verified = step::verify(verify, self.plan.timeout);
             match step::unless_overtaken(verified, &mut self.news).await {
                 Some(Ok(())) => self.status.step("verify", Outcome::Ok),
                 Some(Err(error)) => {
                     // Once more from the beginning: the application has not taken it.
                     self.attempt.done = 0;
-                    return self.failed("verify", &error);
+                    return self.failed("verify", &flag("--verify", Some(verify)), &error);
                 }
                 None => return tracing::info!(%verify, "given up for newer content"),
             }
@@ -293,14 +300,15 @@ impl Pipeline {
         });
     }
 
-    fn failed(&mut self, step: &'static str, error: &StepError) {
+    /// `what` is the step as it was asked for: one of several actions, or a flag with its value.
+    fn failed(&mut self, step: &'static str, what: &str, error: &StepError) {
         let pause = self.attempt.failed();
         self.status.step(step, Outcome::Failed);
         let attempts = self.attempt.failures();
         let reason = error.to_string();
-        tracing::error!(step, %reason, attempt = u64::from(attempts), again_in = ?pause, "failed; it is tried again");
+        tracing::error!(step, what, %reason, attempt = u64::from(attempts), again_in = ?pause, "failed; it is tried again");
         self.status
-            .update(|facts| facts.failing = Some(format!("{step}: {reason}")));
+            .update(|facts| facts.failing = Some(format!("{what}: {reason}")));
     }
 
     /// Writes beside the output that nothing is left to do for it, so that a later start does not do it again.
@@ -344,6 +352,11 @@ impl Pipeline {
             facts.degraded = degraded;
         });
     }
+}
+
+/// A flag with its value, as people gave it.
+fn flag(name: &str, value: Option<&impl fmt::Display>) -> String {
+    value.map_or_else(|| name.to_owned(), |value| format!("{name} {value}"))
 }
 
 /// Runs the check on the content, where only the check sees it.

@@ -101,7 +101,7 @@ impl Plan {
         let plan = Self {
             watch,
             settle: args.settle,
-            poll: Some(args.poll).filter(|poll| !poll.is_zero()),
+            poll: args.options().poll,
             max_size: args.max_size,
             check: args.check.clone(),
             staging: args.staging.clone().unwrap_or_else(std::env::temp_dir),

@@ -18,6 +18,7 @@ use crate::environment::{EnvironmentError, Skipped, Sources};
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, PlanError};
 use crate::signal::SignalName;
+use crate::size::Size;
 use crate::source::{Follow, NoCluster, Objects, Opened, SourcePlan};
 use crate::status::Status;
 use crate::supervise::{self, BadStart, ChildHandle, Policy, Program, Restart, SuperviseError};
@@ -67,13 +68,13 @@ struct ProcessArgs {
     #[arg(long, env = "AFRESH_GRACE", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     grace: Duration,
     /// Whether it is started again when it ends by itself; otherwise afresh ends with it
-    #[arg(long, env = "AFRESH_RESTART", value_enum, default_value_t = RestartWord::Never)]
+    #[arg(long, env = "AFRESH_RESTART", value_name = "WHEN", value_enum, default_value_t = RestartWord::Never)]
     restart: RestartWord,
     /// How long it must live after a restart for its new environment to count as good
     #[arg(long, env = "AFRESH_TRIAL", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     trial: Duration,
     /// What follows when it does not: the last good environment until the next change, or its end
-    #[arg(long, env = "AFRESH_BAD_START", value_enum, default_value_t = BadStartWord::LastGood)]
+    #[arg(long, env = "AFRESH_BAD_START", value_name = "WHAT", value_enum, default_value_t = BadStartWord::LastGood)]
     bad_start: BadStartWord,
 }
 
@@ -100,7 +101,7 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// There is no environment to start it with.
-    #[error("cannot make the environment: {0}")]
+    #[error("cannot make the environment of --env-from and --env-file: {0}")]
     Environment(#[from] EnvironmentError),
     /// The address of `--listen` cannot be used.
     #[error(transparent)]
@@ -157,9 +158,9 @@ async fn run(args: &RunArgs, (plan, sources): Plans) -> Result<u8, RunError> {
             }
         }
     }
-    let sources = args.environment.sources();
+    let sources = args.environment.sources(args.watch.max_size);
     // Whatever changes from here on is a change.
-    let environment_watch = watch::Watch::begin(sources.clone(), args.watch.settle);
+    let environment_watch = watch::Watch::begin(sources.clone(), &args.watch);
     let (environment, skipped) = sources.read()?;
     name_skipped(&skipped);
     let environment = Arc::new(environment);
@@ -241,11 +242,12 @@ impl RunArgs {
 }
 
 impl EnvironmentArgs {
-    fn sources(&self) -> Sources {
+    fn sources(&self, max_size: Size) -> Sources {
         Sources {
             directories: self.env_from.clone(),
             prefix: self.env_prefix.clone(),
             files: self.env_file.clone(),
+            max_size,
         }
     }
 }

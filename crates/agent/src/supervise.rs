@@ -16,7 +16,7 @@ mod terminal;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -25,6 +25,7 @@ pub use machine::{BadStart, Phase, Policy, Restart, Why};
 pub use outcome::Outcome;
 pub use process::Program;
 
+use crate::children;
 use crate::environment::Environment;
 use handle::{Answer, Request};
 use machine::{Machine, Step};
@@ -60,10 +61,12 @@ pub async fn supervise(
     end: ChildEnd,
 ) -> Result<u8, SuperviseError> {
     let signals = Signals::catch().map_err(|source| SuperviseError::Signals { source })?;
+    let grace = policy.grace;
     let (machine, first) = Machine::new(policy, environment);
     let supervisor = Supervisor {
         program,
         machine,
+        grace,
         signals,
         reaper: Reaper::new(),
         terminal: Terminal::find(),
@@ -77,6 +80,8 @@ pub async fn supervise(
 struct Supervisor {
     program: Program,
     machine: Machine<Arc<Environment>>,
+    /// How long a program may take to end.
+    grace: Duration,
     signals: Signals,
     reaper: Reaper,
     terminal: Option<Terminal>,
@@ -147,7 +152,11 @@ impl Supervisor {
             Err(error) => {
                 let outcome = Outcome::not_started(&error);
                 let program = self.program.name.display().to_string();
-                tracing::error!(program, %error, "the program cannot be started");
+                tracing::error!(
+                    program,
+                    error = children::why_not(&error),
+                    "the program cannot be started"
+                );
                 self.tell(|status| status.last = Some(outcome));
                 let reason = error.to_string();
                 self.answer(&Err(ChildError::NotStarted { reason }));
@@ -163,7 +172,7 @@ impl Supervisor {
             Why::Renewed => tracing::info!(pid, "the program is restarted in place"),
             Why::FellBack => tracing::error!(
                 pid,
-                "the program failed with its new environment and is started with the last good one"
+                "the program failed with its new environment and is started with the last good one until that changes"
             ),
             Why::Again => tracing::info!(pid, "the program is started again"),
         }
@@ -279,7 +288,7 @@ impl Supervisor {
     }
 
     fn kill(&mut self) {
-        tracing::warn!("the program has not ended in time and is killed");
+        tracing::warn!(grace = ?self.grace, "the program has not ended in time and is killed");
         if let Some(process) = &self.process {
             process.kill_group();
         }

@@ -11,6 +11,7 @@ fn sources(directories: &[&Path], files: &[&Path]) -> Sources {
         directories: own(directories),
         files: own(files),
         prefix: String::new(),
+        max_size: Size::ANY,
     }
 }
 
@@ -91,7 +92,10 @@ fn what_cannot_be_read_is_an_error_with_the_path_and_without_the_content() {
     fs::write(&file, "hunter2\n").unwrap();
 
     let error = sources(&[&missing], &[]).read().unwrap_err();
-    assert!(error.is_missing(), "{error}");
+    assert!(
+        matches!(error, EnvironmentError::Read(ReadError::Missing { .. })),
+        "{error}"
+    );
     assert!(error.to_string().contains("gone does not exist"), "{error}");
     let error = sources(&[], &[&file]).read().unwrap_err().to_string();
     assert!(

@@ -4,10 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use afresh_volume::{AsyncWatcher, WatchError, WatchOptions, Watcher};
+use afresh_volume::{AsyncWatcher, WatchError, Watcher};
 use tokio::time::{Instant, sleep_until};
 
 use super::name_skipped;
+use crate::WatchArgs;
 use crate::environment::{Environment, Sources};
 use crate::supervise::ChildHandle;
 
@@ -23,11 +24,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn begin(sources: Sources, settle: Duration) -> Self {
-        let watcher = Watcher::new(sources.paths(), WatchOptions::default());
+    pub(super) fn begin(sources: Sources, args: &WatchArgs) -> Self {
+        let watcher = Watcher::new(sources.paths(), args.options());
         Self {
             sources,
-            settle,
+            settle: args.settle,
             watcher,
         }
     }
@@ -43,16 +44,21 @@ impl Watch {
             Err(error) => return blind(&error).await,
         };
         let mut current = first;
+        let mut is_unreadable = false;
         loop {
             if let Err(error) = burst(&mut watcher, self.settle).await {
                 return blind(&error).await;
             }
             match self.sources.read() {
                 Ok((environment, skipped)) => {
+                    if std::mem::take(&mut is_unreadable) {
+                        tracing::info!("the environment can be read again");
+                    }
                     name_skipped(&skipped);
                     current = tell(&child, &current, environment).await;
                 }
                 Err(error) => {
+                    is_unreadable = true;
                     tracing::error!(%error, "the new environment cannot be read; the program keeps the one it has");
                 }
             }

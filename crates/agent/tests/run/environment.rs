@@ -118,7 +118,7 @@ fn a_program_that_does_not_end_is_killed_after_its_grace_with_its_group() {
     let (helper, program) = words(pids);
     assert!(second.starts_with("debug "), "{second}");
     assert!(!is_alive(helper) && !is_alive(program), "{first}");
-    scene.logged("has not ended in time");
+    scene.logged("has not ended in time and is killed grace=100ms");
     // It ignores SIGTERM.
     let helper = words(words(&second).1).0.to_owned();
     let group: i32 = words(words(&second).1).1.parse().unwrap();
@@ -192,6 +192,22 @@ fn an_environment_that_vanishes_stops_nothing_and_is_taken_when_it_is_back() {
         scene.lines().into_iter().find(|line| line.starts_with("debug "))
     });
     assert!(is_alive(words(&back).1));
+}
+
+#[test]
+fn an_environment_that_is_too_large_stops_nothing_and_is_taken_when_it_fits() {
+    let scene = Scene::new();
+    scene.write(&[("LEVEL", "info")]);
+    let _run = scene.run_with_volume(&["--max-size", "1Ki"], SERVE);
+    let first = scene.line(1);
+
+    scene.write(&[("LEVEL", "large"), ("MORE", &"x".repeat(2000))]);
+    scene.logged("MORE makes the environment larger than --max-size 1Ki");
+    assert!(is_alive(words(&first).1));
+    scene.write(&[("LEVEL", "debug")]);
+
+    assert_eq!(words(&scene.line(2)).0, "debug");
+    scene.logged("the environment can be read again");
 }
 
 #[test]
@@ -272,16 +288,15 @@ fn a_program_that_fails_is_started_again_where_that_is_asked_for() {
 fn asked_to_end_while_it_restarts_the_program_is_not_started_again() {
     let scene = Scene::new();
     scene.write(&[("LEVEL", "info")]);
-    let script = "trap '>$DIR/told; while [ ! -e $DIR/end ]; do sleep 0.02; done; exit 8' TERM; echo $LEVEL; \
-        while :; do sleep 0.02; done";
-    let run = scene.run_with_volume(&[], script);
+    let script = "trap 'stop=1; >$DIR/told' USR1; trap '>$DIR/asked' TERM; echo $LEVEL; \
+        until [ -n \"$stop\" ] && [ -e $DIR/end ]; do sleep 0.02; done; exit 8";
+    let run = scene.run_with_volume(&["--stop-signal", "USR1", "--grace", "1h"], script);
     scene.line(1);
     scene.write(&[("LEVEL", "debug")]);
     eventually("told", || exists(&scene.path("told")));
 
     run.signal(Signal::TERM);
-    // Signals are passed on in the order in which they are seen: this one comes after the other.
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    eventually("it is passed on", || exists(&scene.path("asked")));
     File::create(scene.path("end")).unwrap();
 
     assert_eq!(run.code(), 8);

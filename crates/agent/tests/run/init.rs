@@ -31,7 +31,17 @@ fn what_cannot_be_started_is_told_as_shells_do() {
 
     assert_eq!(run("afresh-no-such-program").code(), 127);
     assert_eq!(run(file.to_str().unwrap()).code(), 126);
-    assert!(scene.log().contains("afresh-no-such-program"), "{}", scene.log());
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(run(file.to_str().unwrap()).code(), 126);
+    let log = scene.log();
+    for said in [
+        "program=afresh-no-such-program",
+        "is it in the image, and in PATH?",
+        "is it a file that this user may execute?",
+        "A script needs a first line such as #!/bin/sh",
+    ] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
 }
 
 #[test]
