@@ -11,7 +11,7 @@ use crate::plan::{Plan, PlanError};
 use crate::source::{Follow, NoCluster, Objects, SourcePlan};
 use crate::status::Status;
 use crate::supervise::orphans;
-use crate::{AgentArgs, Target};
+use crate::{AgentArgs, Target, complain};
 
 /// The exit status of wrong flags, as everywhere in Afresh.
 pub(crate) const USAGE: u8 = 2;
@@ -41,7 +41,7 @@ pub fn main(args: &AgentArgs, objects: Objects) -> Result<ExitCode, AgentError> 
     let (plan, sources) = match plans(args, objects) {
         Ok(plans) => plans,
         Err(error) => {
-            eprintln!("error: {error}");
+            complain(format_args!("error: {error}"));
             return Ok(ExitCode::from(USAGE));
         }
     };

@@ -30,6 +30,6 @@ pub mod supervise;
 pub mod target;
 
 pub use args::{AgentArgs, SourceArgs, WatchArgs};
-pub use log::LogArgs;
+pub use log::{LogArgs, complain};
 pub use run::RunArgs;
 pub use target::Target;

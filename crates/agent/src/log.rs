@@ -56,6 +56,12 @@ impl LogArgs {
     }
 }
 
+/// Writes a line of last words on standard error. Where that cannot be written (a full disk, a reader that is gone) the
+/// exit status says enough.
+pub fn complain(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Writes each event as one line. Spans are not kept: the crate makes none.
 #[derive(Debug)]
 struct Lines {

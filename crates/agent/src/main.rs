@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("afresh-agent: {error}");
+            afresh_agent::complain(format_args!("afresh-agent: {error}"));
             ExitCode::FAILURE
         }
     }

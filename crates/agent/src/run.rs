@@ -22,7 +22,7 @@ use crate::size::Size;
 use crate::source::{Follow, NoCluster, Objects, Opened, SourcePlan};
 use crate::status::Status;
 use crate::supervise::{self, BadStart, ChildHandle, Policy, Program, Restart, SuperviseError};
-use crate::{LogArgs, Target, WatchArgs};
+use crate::{LogArgs, Target, WatchArgs, complain};
 
 /// The flags of `afresh run`.
 #[derive(Debug, clap::Args)]
@@ -123,7 +123,7 @@ pub fn main(args: &RunArgs, objects: Objects) -> Result<ExitCode, RunError> {
     let plans = match args.plans(objects) {
         Ok(plans) => plans,
         Err(error) => {
-            eprintln!("error: {error}");
+            complain(format_args!("error: {error}"));
             return Ok(ExitCode::from(USAGE));
         }
     };

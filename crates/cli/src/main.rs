@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("afresh: {error:#}");
+            afresh_agent::complain(format_args!("afresh: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -19,7 +19,7 @@ pub(crate) fn asked_to_end() -> std::io::Result<impl Future<Output = ()> + Send>
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            eprintln!("afresh: asked to end a second time: ending at once");
+            afresh_agent::complain("afresh: asked to end a second time: ending at once");
             std::process::exit(130);
         });
     })

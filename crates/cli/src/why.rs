@@ -146,7 +146,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let (target, given) = match args.asked() {
         Ok(asked) => asked,
         Err(error) => {
-            eprintln!("afresh: {error:#}");
+            afresh_agent::complain(format_args!("afresh: {error:#}"));
             return Ok(ExitCode::from(USAGE));
         }
     };
@@ -241,7 +241,7 @@ impl Args {
 /// Tells what is wrong with the kind.
 fn told(kind: anyhow::Result<WorkloadKind>) -> Option<Explanation> {
     if let Err(error) = kind {
-        eprintln!("afresh: {error:#}");
+        afresh_agent::complain(format_args!("afresh: {error:#}"));
     }
     None
 }

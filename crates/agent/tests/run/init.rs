@@ -181,3 +181,49 @@ fn no_orphan_takes_the_programs_exit_status_away() {
         assert_eq!(Scene::new().run(&[], &script).code(), code);
     }
 }
+
+#[test]
+fn the_program_has_no_files_open_that_it_would_not_have_without_a_supervisor() {
+    let scene = Scene::new();
+    scene.write(&[("LEVEL", "info")]);
+    let script = "ls /proc/$$/fd";
+    let without = Command::new("sh").args(["-c", script]).output().unwrap();
+    let without = String::from_utf8(without.stdout).unwrap();
+    let volume = scene.volume();
+    let watch = ["--watch", volume.to_str().unwrap(), "--on-change", "signal:HUP"];
+    let flags = [&watch[..], &["--listen", "127.0.0.1:0"]].concat();
+
+    assert_eq!(scene.run_with_volume(&flags, script).code(), 0);
+
+    assert_eq!(scene.lines(), without.lines().collect::<Vec<_>>());
+}
+
+#[rstest]
+#[case::its_program_ends(&["run", "--", "sh", "-c", "exit 4"], 4)]
+#[case::no_environment(&["run", "--env-from", "/no/such", "--", "true"], 1)]
+#[case::no_such_program(&["run", "--", "/no/such"], 127)]
+#[case::flags_that_do_not_go_together(&["agent", "--watch", "/tmp"], 2)]
+#[case::nothing_watched(&["run", "--on-change", "restart", "--", "true"], 2)]
+fn a_log_that_cannot_be_written_changes_no_exit_status(#[case] arguments: &[&str], #[case] code: i32) {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let status = Command::new(PROGRAM).args(arguments).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(code));
+}
+
+#[test]
+fn flags_of_run_can_be_variables_with_a_value_per_line() {
+    let scene = Scene::new();
+    scene.write(&[("LEVEL", "info")]);
+    let more = scene.path("more");
+    fs::create_dir(&more).unwrap();
+    fs::write(more.join("MODE"), "fast").unwrap();
+    let mut command = scene.command(&[], "echo $X_LEVEL $X_MODE");
+    command
+        .env(
+            "AFRESH_ENV_FROM",
+            format!("{}\n{}", scene.volume().display(), more.display()),
+        )
+        .env("AFRESH_ENV_PREFIX", "X_");
+    assert_eq!(Run(command.spawn().unwrap()).code(), 0);
+    assert_eq!(scene.lines(), ["info fast"]);
+}

@@ -263,6 +263,48 @@ fn the_output_never_shows_what_was_not_checked() {
 }
 
 #[test]
+fn content_that_is_too_large_is_told_and_the_last_stays_until_it_fits() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let out = scene.path("out");
+    let _run = agent(&scene, &["--max-size", "1Ki", "--output", text(&out)]);
+    says(&scene, "out/a", "1");
+    scene.write(&[("a", "2"), ("more", &"x".repeat(2000))]);
+    scene.logged("more makes the content larger than --max-size 1Ki: raise that, or watch less");
+    assert_eq!(read(&scene, "out/a").unwrap(), "1");
+    scene.write(&[("a", "3")]);
+    says(&scene, "out/a", "3");
+    scene.logged("all paths can be read");
+}
+
+#[test]
+fn flags_can_be_variables_with_a_value_per_line() {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let other = scene.path("other.conf");
+    fs::write(&other, "o").unwrap();
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg("agent")
+        .env("DIR", scene.path(""))
+        .env(
+            "AFRESH_WATCH",
+            format!("{}\n{}", scene.volume().display(), other.display()),
+        )
+        .env("AFRESH_CHECK", "grep -q [0-9] {}/a")
+        .env("AFRESH_OUTPUT", scene.path("out"))
+        .env(
+            "AFRESH_ON_CHANGE",
+            format!("{ACT_ON_OUTPUT}\nexec:sh -c 'echo second >> $DIR/done'"),
+        )
+        .stderr(File::create(scene.path("log")).unwrap());
+    let _run = Run(command.spawn().unwrap());
+    says(&scene, "out/other.conf", "o");
+    scene.write(&[("a", "2")]);
+    says(&scene, "done", "2\nsecond\n");
+}
+
+#[test]
 fn a_path_that_is_not_there_yet_is_waited_for() {
     let scene = Scene::new();
     let (later, out) = (scene.path("later/deep"), scene.path("out"));

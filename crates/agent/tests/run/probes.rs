@@ -1,5 +1,7 @@
 //! What `run --listen` tells of its program, and how it ends while it waits for something to start it with.
 
+use std::fs;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -156,4 +158,30 @@ fn a_check_that_hangs_at_the_start_keeps_nobody_from_ending_it() {
     run.signal(Signal::TERM);
     assert_eq!(run.code(), 143);
     assert!(scene.lines().is_empty(), "the program was never started");
+}
+
+/// On how many addresses it listens.
+fn listens(run: &Run) -> usize {
+    let process = format!("/proc/{}", run.pid().as_raw_nonzero());
+    let table = |name| fs::read_to_string(format!("{process}/net/{name}")).unwrap_or_default();
+    let tables = table("tcp") + &table("tcp6");
+    let listening = tables.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        (fields[3] == "0A").then(|| format!("socket:[{}]", fields[9]))
+    });
+    let listening: Vec<String> = listening.collect();
+    let open = fs::read_dir(format!("{process}/fd")).unwrap();
+    let open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    open.filter(|link| listening.iter().any(|socket| link.as_os_str() == socket.as_str()))
+        .count()
+}
+
+#[test]
+fn nothing_is_served_unless_asked_for() {
+    for (flags, count) in [(&[][..], 0), (&LISTEN, 1)] {
+        let scene = Scene::new();
+        let run = scene.run(flags, "echo started; exec sleep 1000");
+        scene.line(1);
+        assert_eq!(listens(&run), count, "{flags:?}");
+    }
 }
