@@ -12,7 +12,7 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 use serde_json::{Value, json};
 
 use crate::plan::Plan;
@@ -97,23 +97,17 @@ impl FileMetrics {
         let metrics = Self {
             watch: plan.watch.clone(),
             output: plan.output.clone(),
-            changes: Counter::default(),
-            pending: Gauge::default(),
-            rejected: Gauge::default(),
-            failing: Gauge::default(),
-            stale: Gauge::default(),
+            changes: register(to, "changes", "Different contents seen after the first"),
+            pending: register(
+                to,
+                "pending",
+                "Whether something is still to be done for the newest content",
+            ),
+            rejected: register(to, "rejected", "Whether the newest content failed the check"),
+            failing: register(to, "failing", "Whether something fails and is tried again"),
+            stale: register(to, "stale_mounts", "subPath mounts that show old content"),
             last_success: Gauge::default(),
         };
-        let help = "Different contents seen after the first";
-        to.register("changes", help, metrics.changes.clone());
-        let help = "Whether something is still to be done for the newest content";
-        to.register("pending", help, metrics.pending.clone());
-        let help = "Whether the newest content failed the check";
-        to.register("rejected", help, metrics.rejected.clone());
-        let help = "Whether something fails and is tried again";
-        to.register("failing", help, metrics.failing.clone());
-        let help = "subPath mounts that show old content";
-        to.register("stale_mounts", help, metrics.stale.clone());
         let help = "When all actions last succeeded, since 1970";
         to.register_with_unit(
             "last_success_timestamp",
@@ -156,12 +150,10 @@ impl Status {
     #[must_use]
     pub fn new(plan: Option<&Plan>, program: Option<ChildHandle>) -> Self {
         let mut registry = Registry::with_prefix("afresh_agent");
-        let ready = Gauge::default();
         let help = "Whether there is content that the application can use, and the program runs where it is ours";
-        registry.register("ready", help, ready.clone());
-        let steps = Family::default();
+        let ready = register(&mut registry, "ready", help);
         let help = "Checks, outputs, actions, verifications and written sources, by what became of them";
-        registry.register("steps", help, steps.clone());
+        let steps = register(&mut registry, "steps", help);
         let files = plan.map(|plan| FileMetrics::register(plan, &mut registry));
         let program = program.map(|program| (program, ProgramMetrics::register(&mut registry)));
         Self {
@@ -260,6 +252,13 @@ impl Status {
         // Facts are whole after every change.
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A metric that begins with nothing.
+fn register<M: Metric + Clone + Default>(to: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    to.register(name, help, metric.clone());
+    metric
 }
 
 /// Now, in seconds since 1970.

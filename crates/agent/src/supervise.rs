@@ -191,7 +191,11 @@ impl Supervisor {
             terminal.give(process.pid());
             process.resume_group();
         }
-        self.machine.signal(signal)
+        let step = self.machine.signal(signal);
+        if matches!(step, Some(Step::Finish(_))) {
+            tracing::info!("ending, as asked, while the program was not running");
+        }
+        step
     }
 
     /// Looks at the children: ours first, because its end may decide about the others.
@@ -210,7 +214,8 @@ impl Supervisor {
 
     fn ended(&mut self, outcome: Outcome) -> Option<Step<Arc<Environment>>> {
         let process = self.process.take()?;
-        let step = self.machine.ended(Instant::now(), outcome);
+        let now = Instant::now();
+        let step = self.machine.ended(now, outcome);
         if !matches!(step, Some(Step::Finish(_))) {
             // Before it is reaped, while the group is still its own.
             process.kill_group();
@@ -220,7 +225,13 @@ impl Supervisor {
             status.pid = None;
             status.last = Some(outcome);
         });
-        tracing::info!(how = %outcome, "the program has ended");
+        match self.machine.deadline().filter(|_| step.is_none()) {
+            Some(then) => {
+                let again_in = then.saturating_duration_since(now);
+                tracing::warn!(how = %outcome, ?again_in, "the program has ended and is started again after a pause");
+            }
+            None => tracing::info!(how = %outcome, "the program has ended"),
+        }
         step
     }
 

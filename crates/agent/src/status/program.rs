@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
+use super::register;
 use crate::supervise::{ChildStatus, Phase, Why};
 
 /// The exit status that stands for none yet.
@@ -29,20 +30,15 @@ pub(super) struct ProgramMetrics {
 
 impl ProgramMetrics {
     pub(super) fn register(to: &mut Registry) -> Self {
-        let metrics = Self {
-            running: Gauge::default(),
-            starts: Family::default(),
-            last_exit_status: Gauge::default(),
-            fell_back: Gauge::default(),
-        };
-        to.register("program_running", "Whether the program runs", metrics.running.clone());
-        let help = "How often the program was started, by why: first, changed, fell-back, ended";
-        to.register("program_starts", help, metrics.starts.clone());
-        let help = "The exit status with which the program last ended; 128 and more for signals, -1 if it never did";
-        to.register("program_last_exit_status", help, metrics.last_exit_status.clone());
-        let help = "Whether the newest environment was bad, so that the last good one is in use";
-        to.register("program_fell_back", help, metrics.fell_back.clone());
-        metrics
+        let starts = "How often the program was started, by why: first, changed, fell-back, ended";
+        let last = "The exit status with which the program last ended; 128 and more for signals, -1 if it never did";
+        let fell_back = "Whether the newest environment was bad, so that the last good one is in use";
+        Self {
+            running: register(to, "program_running", "Whether the program runs"),
+            starts: register(to, "program_starts", starts),
+            last_exit_status: register(to, "program_last_exit_status", last),
+            fell_back: register(to, "program_fell_back", fell_back),
+        }
     }
 
     pub(super) fn set(&self, program: &ChildStatus) {

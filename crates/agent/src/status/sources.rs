@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
-use super::{Status, count};
+use super::{Status, count, register};
 
 /// One source at one moment.
 #[derive(Debug, Clone)]
@@ -60,19 +60,14 @@ pub(super) struct SourceMetrics {
 
 impl SourceMetrics {
     pub(super) fn register(to: &mut Registry) -> Self {
-        let metrics = Self {
+        let failures = "Failures of the watches of --source, by what failed";
+        let failing = "Sources of which nothing newer can be had now, and 1 more if the directory cannot be written";
+        Self {
             teller: OnceLock::new(),
-            failures: Family::default(),
-            absent: Gauge::default(),
-            failing: Gauge::default(),
-        };
-        let help = "Failures of the watches of --source, by what failed";
-        to.register("source_failures", help, metrics.failures.clone());
-        let help = "Sources whose object does not exist";
-        to.register("source_absent", help, metrics.absent.clone());
-        let help = "Sources of which nothing newer can be had now, and 1 more if the directory cannot be written";
-        to.register("source_failing", help, metrics.failing.clone());
-        metrics
+            failures: register(to, "source_failures", failures),
+            absent: register(to, "source_absent", "Sources whose object does not exist"),
+            failing: register(to, "source_failing", failing),
+        }
     }
 
     fn now(&self) -> Option<SourcesFacts> {

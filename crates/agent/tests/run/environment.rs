@@ -285,6 +285,17 @@ fn a_program_that_fails_is_started_again_where_that_is_asked_for() {
 }
 
 #[test]
+fn asked_to_end_in_the_pause_before_a_start_it_ends_and_says_so() {
+    let scene = Scene::new();
+    // Each pause is twice the one before.
+    let run = scene.run(&["--restart", "always"], "echo start; exit 3");
+    scene.logged("the program has ended and is started again after a pause again_in=2s how=\"exit status 3\"");
+    run.signal(Signal::TERM);
+    assert_eq!(run.code(), 143);
+    scene.logged("ending, as asked, while the program was not running");
+}
+
+#[test]
 fn asked_to_end_while_it_restarts_the_program_is_not_started_again() {
     let scene = Scene::new();
     scene.write(&[("LEVEL", "info")]);
