@@ -14,7 +14,7 @@ use rustix::process::{Signal, kill_process};
 
 use crate::files::{agent, read, says};
 use crate::process_1::{NAMESPACE, process_1};
-use crate::scene::{PROGRAM, Run, Scene, ask, can_be_process_1, children, eventually};
+use crate::scene::{PROGRAM, Run, Scene, can_be_process_1, children, eventually, is_alive};
 
 const ACT: &str = "exec:sh -c 'cat $DIR/volume/a >> $DIR/done; echo >> $DIR/done'";
 const ACT_ON_OUTPUT: &str = "exec:sh -c 'cat $DIR/out/a >> $DIR/done; echo >> $DIR/done'";
@@ -145,6 +145,38 @@ fn an_action_that_hangs_is_ended_after_its_time_and_tried_again() {
     scene.write(&[("a", "2")]);
     scene.logged("did not end within 100ms and was ended");
     begins(&scene, "done", "x\n");
+}
+
+#[rstest]
+#[case::check("--check", "sh -c 'echo $$ > $DIR/who; exec sleep 1000'")]
+#[case::action("--on-change", "exec:sh -c 'echo $$ > $DIR/who; exec sleep 1000'")]
+fn asked_to_end_it_leaves_nothing_running_and_nothing_staged(#[case] flag: &str, #[case] value: &str) {
+    let scene = Scene::new();
+    scene.write(&[("a", "1")]);
+    let (staging, out) = (scene.path("staging"), scene.path("out"));
+    fs::create_dir(&staging).unwrap();
+    let own = [
+        "--act-at-start",
+        "--timeout",
+        "1h",
+        "--on-change",
+        "exec:true",
+        "--output",
+        text(&out),
+    ];
+    let run = agent(
+        &scene,
+        &[&own[..], &["--staging", text(&staging), flag, value]].concat(),
+    );
+    let who = eventually("it hangs", || read(&scene, "who").filter(|who| who.ends_with('\n')));
+    let staged = || fs::read_dir(&staging).unwrap().count();
+    assert_eq!(staged(), usize::from(flag == "--check"), "only while it is looked at");
+
+    run.signal(Signal::TERM);
+
+    assert_eq!(run.code(), 0);
+    eventually("its end", || (!is_alive(&who)).then_some(()));
+    assert_eq!(staged(), 0, "it may be a Secret's content");
 }
 
 #[test]
@@ -420,58 +452,6 @@ fn an_action_that_failed_is_not_waited_for_while_nothing_can_be_read() {
     sleeps(&run);
     fs::rename(scene.path("away"), scene.volume()).unwrap();
     scene.logged("attempt=2");
-}
-
-#[test]
-fn people_and_probes_are_told_what_is_in_use_and_why_not_more() {
-    let scene = Scene::new();
-    scene.write(&[("a", "bad")]);
-    let out = scene.path("out");
-    let flags = [
-        "--listen",
-        "127.0.0.1:0",
-        "--output",
-        text(&out),
-        "--check",
-        "sh -c '! grep -q bad {}/a'",
-    ];
-    let _run = agent(&scene, &flags);
-    scene.logged("there is no good content yet");
-    let address = &scene.address();
-    let ready = ask(address, "/readyz");
-    assert!(
-        ready.starts_with("HTTP/1.1 503") && ready.contains("the check failed: exit status: 1"),
-        "{ready}"
-    );
-    assert!(ask(address, "/livez").starts_with("HTTP/1.1 200"));
-    let state = ask(address, "/state");
-    assert!(
-        state.contains("\"ready\":false") && state.contains("\"rejected\":\"the check failed"),
-        "{state}"
-    );
-    assert!(ask(address, "/metrics").contains("afresh_agent_steps_total{step=\"check\",result=\"rejected\"} 1"));
-
-    scene.write(&[("a", "good")]);
-    eventually("it is ready", || {
-        ask(address, "/readyz").starts_with("HTTP/1.1 200").then_some(())
-    });
-    scene.write(&[("a", "bad again")]);
-    eventually("it is refused", || {
-        ask(address, "/metrics")
-            .contains("\nafresh_agent_rejected 1\n")
-            .then_some(())
-    });
-    assert!(
-        ask(address, "/readyz").starts_with("HTTP/1.1 200"),
-        "the last good one is in use"
-    );
-    let state = ask(address, "/state");
-    assert!(
-        state.contains("\"current\":false") && state.contains("\"inUse\":2"),
-        "{state}"
-    );
-    assert!(ask(address, "/").starts_with("HTTP/1.1 404"));
-    assert!(!state.contains("again\""), "never content");
 }
 
 #[rstest]

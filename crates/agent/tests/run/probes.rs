@@ -1,10 +1,11 @@
-//! What `run --listen` tells of its program, and how it ends while it waits for something to start it with.
+//! What `--listen` tells, of `run` also of its program, and how that ends while it waits for something to start it with.
 
 use std::fs;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::files::agent;
 use crate::scene::{Run, Scene, ask, eventually};
 
 const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0"];
@@ -184,4 +185,56 @@ fn nothing_is_served_unless_asked_for() {
         scene.line(1);
         assert_eq!(listens(&run), count, "{flags:?}");
     }
+}
+
+#[test]
+fn people_and_probes_are_told_what_is_in_use_and_why_not_more() {
+    let scene = Scene::new();
+    scene.write(&[("a", "bad")]);
+    let out = scene.path("out");
+    let flags = [
+        "--listen",
+        "127.0.0.1:0",
+        "--output",
+        out.to_str().unwrap(),
+        "--check",
+        "sh -c '! grep -q bad {}/a'",
+    ];
+    let _run = agent(&scene, &flags);
+    scene.logged("there is no good content yet");
+    let address = &scene.address();
+    let ready = ask(address, "/readyz");
+    assert!(
+        ready.starts_with("HTTP/1.1 503") && ready.contains("the check failed: exit status: 1"),
+        "{ready}"
+    );
+    assert!(ask(address, "/livez").starts_with("HTTP/1.1 200"));
+    let state = ask(address, "/state");
+    assert!(
+        state.contains("\"ready\":false") && state.contains("\"rejected\":\"the check failed"),
+        "{state}"
+    );
+    assert!(ask(address, "/metrics").contains("afresh_agent_steps_total{step=\"check\",result=\"rejected\"} 1"));
+
+    scene.write(&[("a", "good")]);
+    eventually("it is ready", || {
+        ask(address, "/readyz").starts_with("HTTP/1.1 200").then_some(())
+    });
+    scene.write(&[("a", "bad again")]);
+    eventually("it is refused", || {
+        ask(address, "/metrics")
+            .contains("\nafresh_agent_rejected 1\n")
+            .then_some(())
+    });
+    assert!(
+        ask(address, "/readyz").starts_with("HTTP/1.1 200"),
+        "the last good one is in use"
+    );
+    let state = ask(address, "/state");
+    assert!(
+        state.contains("\"current\":false") && state.contains("\"inUse\":2"),
+        "{state}"
+    );
+    assert!(ask(address, "/").starts_with("HTTP/1.1 404"));
+    assert!(!state.contains("again\""), "never content");
 }
