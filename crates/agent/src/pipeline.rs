@@ -58,6 +58,9 @@ impl Pipeline {
     /// Begins to watch. With an output, what it holds is what the application has.
     #[must_use]
     pub fn new(plan: Plan, status: Arc<Status>) -> Self {
+        if plan.check.is_some() {
+            Staged::clear(&plan.staging);
+        }
         let output = plan.output.clone().map(Output);
         let held = output.as_ref().and_then(Output::holds);
         let acted = output.as_ref().and_then(Output::acted);

@@ -1,5 +1,6 @@
 //! New content where only a check sees it.
 
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,11 @@ pub(crate) enum StageError {
 
 /// A directory of new content that nobody but this user may enter; removed when dropped.
 #[derive(Debug)]
-pub(crate) struct Staged(tempfile::TempDir);
+pub(crate) struct Staged {
+    directory: tempfile::TempDir,
+    /// Locked as long as somebody is there to remove it.
+    _lock: Option<File>,
+}
 
 impl Staged {
     /// Writes the files as a volume into a fresh directory under `parent`.
@@ -44,11 +49,31 @@ impl Staged {
                 parent: parent.to_owned(),
                 source,
             })?;
+        // Where nothing can be locked nothing is cleared either.
+        let lock = File::open(directory.path()).ok().filter(|lock| lock.try_lock().is_ok());
         AtomicWriter::write(directory.path(), files)?;
-        Ok(Self(directory))
+        Ok(Self { directory, _lock: lock })
+    }
+
+    /// Removes what agents of this user left under `parent` when they were killed: it may be a Secret's content, and
+    /// an `emptyDir` outlives containers. What an agent that runs is looking at stays.
+    pub(crate) fn clear(parent: &Path) {
+        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+            let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
+                && entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if !is_ours {
+                continue;
+            }
+            // Other users' directories cannot be opened.
+            let Ok(lock) = File::open(entry.path()) else { continue };
+            if lock.try_lock().is_ok() {
+                let removed = fs::remove_dir_all(entry.path());
+                tracing::info!(path = %entry.path().display(), is_removed = removed.is_ok(), "left by an agent that was killed");
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.directory.path()
     }
 }

@@ -10,4 +10,5 @@ mod pipeline;
 mod probes;
 mod process_1;
 mod scene;
+mod staging;
 mod terminal;
