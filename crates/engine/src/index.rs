@@ -156,7 +156,7 @@ impl Index {
             self.delete_workload(&key);
             return Applied::New(self.insert(key, workload, sight));
         }
-        if sight == Sight::Live && before.revision > workload.revision {
+        if before.revision > workload.revision && (sight == Sight::Live || self.is_behind_our_write(&key)) {
             return Applied::Outdated;
         }
         let sighting = known.sighting.next(&before, &workload, sight);
@@ -192,6 +192,28 @@ impl Index {
         }
     }
 
+    /// Takes in a workload as a write of our own was answered.
+    pub fn apply_answer(&mut self, key: WorkloadKey, workload: Workload) {
+        let applied = self.apply_workload(key, workload, Sight::Live);
+        let (Applied::New(id) | Applied::Changed(id, _) | Applied::Same(id)) = applied else {
+            return;
+        };
+        if let Some(known) = self.workloads.get_mut(id) {
+            known.set_ahead();
+        }
+    }
+
+    /// Whether what is listed may have been read before a write of our own, whose answer was quicker. Only one list can
+    /// have been under way, so this is true once.
+    fn is_behind_our_write(&mut self, key: &WorkloadKey) -> bool {
+        let known = self.id(key).and_then(|id| self.workloads.get_mut(id));
+        known.is_some_and(|known| {
+            let ahead = known.is_ahead();
+            known.list();
+            ahead
+        })
+    }
+
     /// Takes out a workload, or one that is no longer to be kept current.
     pub fn delete_workload(&mut self, key: &WorkloadKey) -> Option<WorkloadId> {
         let (id, gone) = self.workloads.take(key)?;
@@ -209,7 +231,7 @@ impl Index {
             SourceKind::Workload(kind) => {
                 let own = self.workloads.iter_mut();
                 let own = own.filter(|known| known.kind() == kind && is_within(within, known.namespace()));
-                own.for_each(|known| known.set_listed(false));
+                own.for_each(places::Kept::unlist);
             }
             SourceKind::Classes | SourceKind::Mounts | SourceKind::Namespaces => {}
         }
@@ -223,7 +245,7 @@ impl Index {
             SourceKind::Workload(kind) => {
                 let id = self.id(&WorkloadKey { kind, namespace, name });
                 if let Some(known) = id.and_then(|id| self.workloads.get_mut(id)) {
-                    known.set_listed(true);
+                    known.list();
                 }
             }
             SourceKind::Classes | SourceKind::Mounts | SourceKind::Namespaces => {}

@@ -338,7 +338,7 @@ impl Engine {
             (None, Action::EndPause(_)) => workload.pause = None,
             (None, Action::Touch { .. } | Action::Evict { .. } | Action::LookAtPods { .. }) => {}
         }
-        self.index.apply_workload(key, workload, Sight::Live);
+        self.index.apply_answer(key, workload);
         self.agenda.changed(id, now.mono);
     }
 
@@ -354,7 +354,7 @@ impl Engine {
                 // Its own controller cannot have been quicker than this answer.
                 workload.rollout = Rollout::InProgress;
             }
-            self.index.apply_workload(key, workload, Sight::Live);
+            self.index.apply_answer(key, workload);
         }
         self.agenda.changed(id, now.mono);
     }

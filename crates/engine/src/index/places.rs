@@ -10,12 +10,20 @@ use super::{Indexed, WorkloadId};
 use crate::names::Names;
 use crate::sight::Sighting;
 
+// The first byte of a workload.
+const UNLISTED: u8 = 0;
+const LISTED: u8 = 1;
+/// It is as a write of our own was answered, of which its watch has not told yet.
+const AHEAD: u8 = 2;
+/// The same, and a list has begun since, which may have been asked for before the write.
+const AHEAD_UNLISTED: u8 = 3;
+
 /// A workload as it is kept: a quarter of a kilobyte instead of more than one. It is unpacked when it is looked at.
 #[derive(Debug)]
 pub(super) struct Kept {
     kind: WorkloadKind,
     namespace: Name,
-    /// Whether it was listed, its name, the workload, and when it last changed.
+    /// How it was listed, its name, the workload, and when it last changed.
     bytes: Box<[u8]>,
     rare: Option<Box<Rare>>,
 }
@@ -24,7 +32,7 @@ impl Kept {
     fn new(key: WorkloadKey, workload: Workload, sighting: Sighting) -> Self {
         let WorkloadKey { kind, namespace, name } = key;
         let mut packer = Packer::default();
-        packer.byte(1);
+        packer.byte(LISTED);
         packer.text(name.as_str());
         let revision = workload.revision;
         let rare = packed::pack(workload, &mut packer);
@@ -68,11 +76,30 @@ impl Kept {
     }
 
     pub(super) fn is_listed(&self) -> bool {
-        self.bytes[0] != 0
+        matches!(self.bytes[0], LISTED | AHEAD)
     }
 
-    pub(super) fn set_listed(&mut self, listed: bool) {
-        self.bytes[0] = listed.into();
+    /// A list has it, or what is known of it stands.
+    pub(super) fn list(&mut self) {
+        self.bytes[0] = LISTED;
+    }
+
+    /// A list begins.
+    pub(super) fn unlist(&mut self) {
+        self.bytes[0] = if self.bytes[0] == AHEAD {
+            AHEAD_UNLISTED
+        } else {
+            UNLISTED
+        };
+    }
+
+    /// Its watch has yet to tell of what is known.
+    pub(super) fn set_ahead(&mut self) {
+        self.bytes[0] = AHEAD;
+    }
+
+    pub(super) fn is_ahead(&self) -> bool {
+        matches!(self.bytes[0], AHEAD | AHEAD_UNLISTED)
     }
 
     pub(super) fn indexed(&self) -> Indexed {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use afresh_model::name::WorkloadKind;
+use afresh_model::time::Revision;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -181,6 +182,53 @@ fn an_old_event_behind_the_answer_to_our_own_write_is_left_out() {
         index.apply_workload(deployment("web"), at(4), Sight::Listed),
         Applied::Changed(..)
     ));
+}
+
+/// A list may have been asked for before our write and be told after its answer; but one that begins later and is older
+/// is of a cluster that was restored.
+#[test]
+fn an_old_list_behind_the_answer_to_our_own_write_is_left_out_once() {
+    let source = Source {
+        kind: SourceKind::Workload(WorkloadKind::Deployment),
+        namespace: None,
+    };
+    let at = |revision| Build::env().at(revision).done();
+    let web = || deployment("web");
+    let revision = |index: &Index| index.id(&web()).map(|id| index.workload(id).unwrap().workload.revision);
+    for write_first in [true, false] {
+        let mut index = Index::default();
+        index.apply_workload(web(), at(3), Sight::Listed);
+        if write_first {
+            index.apply_answer(web(), at(5));
+        }
+        index.begin_list(&source);
+        if !write_first {
+            index.apply_answer(web(), at(5));
+        }
+        assert_eq!(index.apply_workload(web(), at(4), Sight::Listed), Applied::Outdated);
+        assert_eq!(index.end_list(&source), (vec![], vec![]), "it is there");
+        assert_eq!(revision(&index), Some(Some(Revision(5))));
+
+        index.begin_list(&source);
+        assert_ne!(index.apply_workload(web(), at(4), Sight::Listed), Applied::Outdated);
+    }
+}
+
+#[test]
+fn what_the_watch_has_told_of_our_own_write_makes_no_list_old() {
+    let source = Source {
+        kind: SourceKind::Workload(WorkloadKind::Deployment),
+        namespace: None,
+    };
+    let at = |revision| Build::env().at(revision).done();
+    let mut index = Index::default();
+    index.apply_answer(deployment("web"), at(5));
+    index.apply_workload(deployment("web"), at(5), Sight::Live);
+    index.begin_list(&source);
+    assert_ne!(
+        index.apply_workload(deployment("web"), at(4), Sight::Listed),
+        Applied::Outdated
+    );
 }
 
 #[test]
