@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
+use futures::stream::BoxStream;
 use futures::{AsyncBufReadExt as _, StreamExt as _};
 use kube::Client;
 use serde::Deserialize;
@@ -17,6 +18,8 @@ use crate::objects::{APPLIED, CONFIG};
 const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
 /// A change that takes so long is lost.
 const LIMIT: Duration = Duration::from_secs(60);
+
+type Lines = BoxStream<'static, std::io::Result<String>>;
 
 /// A state of a Deployment.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) struct Sight {
     seen: mpsc::UnboundedReceiver<Seen>,
-    task: JoinHandle<Result<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Drop for Sight {
@@ -47,22 +50,25 @@ impl Sight {
     /// Watches from now on. `accept` tells how much of each Deployment is sent.
     pub(crate) async fn open(client: &Client, accept: &str) -> Result<Self> {
         let list: Object = api::read(client, &format!("{DEPLOYMENTS}?limit=1"), "application/json").await?;
-        let from = list.metadata.resource_version;
-        let request = api::get(
-            &format!("{DEPLOYMENTS}?watch=1&timeoutSeconds=7200&resourceVersion={from}"),
-            accept,
-        )?;
-        let mut lines = client.request_stream(request).await?.lines();
         let (send, seen) = mpsc::unbounded_channel();
+        let mut watch = Watch {
+            client: client.clone(),
+            accept: accept.to_owned(),
+            from: list.metadata.resource_version,
+            send,
+        };
+        let first = watch.open().await?;
         let task = tokio::spawn(async move {
-            while let Some(line) = lines.next().await {
-                let at = Instant::now();
-                let Event { object } = serde_json::from_str(&line?).context("an event of the watch")?;
-                if send.send(object.seen(at)).is_err() {
-                    return Ok(());
-                }
+            let mut outcome = watch.follow(first).await;
+            while let Ok(true) = outcome {
+                outcome = match watch.open().await {
+                    Ok(lines) => watch.follow(lines).await,
+                    Err(error) => Err(error),
+                };
             }
-            bail!("the watch on Deployments ended")
+            if let Err(error) = outcome {
+                eprintln!("the watch on Deployments: {error:#}");
+            }
         });
         Ok(Self { seen, task })
     }
@@ -91,8 +97,45 @@ impl Sight {
     }
 }
 
+/// What the task of a [`Sight`] has.
+struct Watch {
+    client: Client,
+    accept: String,
+    /// Of the last event.
+    from: String,
+    send: mpsc::UnboundedSender<Seen>,
+}
+
+impl Watch {
+    async fn open(&self) -> Result<Lines> {
+        let path = format!(
+            "{DEPLOYMENTS}?watch=1&timeoutSeconds=7200&resourceVersion={}",
+            self.from
+        );
+        let stream = self.client.request_stream(api::get(&path, &self.accept)?).await?;
+        Ok(Box::pin(stream.lines()))
+    }
+
+    /// Until the API server ends it, which it does with whoever reads slower than it writes: then it is to be opened
+    /// again. `false` if nobody wants to see more.
+    async fn follow(&mut self, mut lines: Lines) -> Result<bool> {
+        while let Some(line) = lines.next().await {
+            let at = Instant::now();
+            let line = line?;
+            let event: Event = serde_json::from_str(&line).with_context(|| format!("an event of the watch: {line}"))?;
+            ensure!(event.r#type != "ERROR", "{line}");
+            event.object.metadata.resource_version.clone_into(&mut self.from);
+            if self.send.send(event.object.seen(at)).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
 #[derive(Deserialize)]
 struct Event {
+    r#type: String,
     object: Object,
 }
 
