@@ -251,7 +251,7 @@ impl Bench<'_> {
     async fn relist(&self, controller: &Program) -> Result<Memory> {
         let lists = controller.metric("afresh_watch_lists_total").await?;
         self.cluster.stop_api_server().await?;
-        self.cluster.compact().await?;
+        self.cluster.compact_past_all().await?;
         self.cluster.start_api_server().await?;
         let (started, mut listed) = (Instant::now(), 0.0);
         // Each of its watches: ConfigMaps, Secrets, Deployments, StatefulSets, DaemonSets, Pods.

@@ -20,13 +20,26 @@ impl Cluster {
     /// # Errors
     /// [`Error::Etcd`].
     pub async fn compact(&self) -> Result<i64> {
-        const RANGE: &str = "/v3/kv/range";
         // The key is one zero byte, in base64: none has it, and the answer's header bears the revision.
-        let answer = self.etcd(RANGE, &json!({ "key": "AA==" })).await?;
+        self.compact_to("/v3/kv/range", &json!({ "key": "AA==" })).await
+    }
+
+    /// The same to a revision that nobody can have heard of: also who knows the newest one must list anew.
+    ///
+    /// # Errors
+    /// [`Error::Etcd`].
+    pub async fn compact_past_all(&self) -> Result<i64> {
+        // A key of ours ("afresh", in base64), which no API server looks at: writing it makes a revision.
+        self.compact_to("/v3/kv/put", &json!({ "key": "YWZyZXNo" })).await
+    }
+
+    /// Compacts to the revision that a request's answer bears.
+    async fn compact_to(&self, request: &'static str, body: &Value) -> Result<i64> {
+        let answer = self.etcd(request, body).await?;
         // The gateway writes 64-bit numbers as strings.
         let revision = answer["header"]["revision"].as_str().and_then(|text| text.parse().ok());
         let revision: i64 = revision.ok_or_else(|| Error::Etcd {
-            request: RANGE,
+            request,
             answer: answer.to_string(),
         })?;
         self.etcd(
