@@ -1,7 +1,6 @@
 //! Loads as clusters make them, each against a fresh controller on its defaults, and beside each the same PATCHes alone.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -159,13 +158,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     };
     let rows = bench.all().await;
     cluster.stop().await?;
-    let table = report::loads_table(&rows?);
-    println!("{table}");
-    let Some(page) = &args.write else { return Ok(()) };
-    let text = fs::read_to_string(page).with_context(|| format!("could not read {}", page.display()))?;
-    let text = report::replaced_loads(&text, &table)
-        .with_context(|| format!("{} has no marks for the table of loads", page.display()))?;
-    fs::write(page, text).with_context(|| format!("could not write {}", page.display()))
+    report::publish(&report::loads_table(&rows?), report::LOADS, args.write.as_deref())
 }
 
 struct Loads<'a> {

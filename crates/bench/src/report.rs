@@ -1,7 +1,11 @@
 //! The table.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 
 use crate::changes::Latencies;
 use crate::loads::Row;
@@ -11,13 +15,11 @@ use crate::scenario::{Defaults, Figures};
 use crate::sources;
 
 /// Around the part of the page that each run replaces.
-const BEGIN: &str = "<!-- begin: last run -->";
-const END: &str = "<!-- end: last run -->";
+pub(crate) const LAST_RUN: [&str; 2] = ["<!-- begin: last run -->", "<!-- end: last run -->"];
 /// The same for the table of loads.
-const LOADS: [&str; 2] = ["<!-- begin: loads -->", "<!-- end: loads -->"];
-
+pub(crate) const LOADS: [&str; 2] = ["<!-- begin: loads -->", "<!-- end: loads -->"];
 /// The same for the table of sources.
-const SOURCES: [&str; 2] = ["<!-- begin: sources -->", "<!-- end: sources -->"];
+pub(crate) const SOURCES: [&str; 2] = ["<!-- begin: sources -->", "<!-- end: sources -->"];
 
 /// A row: what it says, its aim, Reloader's figure, and how it comes out of the figures.
 type SizeRow = (&'static str, &'static str, &'static str, fn(&Figures) -> String);
@@ -165,22 +167,17 @@ pub(crate) fn table(all: &[Figures]) -> String {
     text
 }
 
+/// Prints a table and, if there is a page to keep it in, replaces the one between its marks there.
+pub(crate) fn publish(table: &str, marks: [&str; 2], page: Option<&Path>) -> Result<()> {
+    println!("{table}");
+    let Some(page) = page else { return Ok(()) };
+    let text = fs::read_to_string(page).with_context(|| format!("could not read {}", page.display()))?;
+    let text = replaced(&text, marks, table).with_context(|| format!("{} does not have {marks:?}", page.display()))?;
+    fs::write(page, text).with_context(|| format!("could not write {}", page.display()))
+}
+
 /// `page` with the part between the marks replaced; `None` if it has none.
-pub(crate) fn replaced(page: &str, table: &str) -> Option<String> {
-    replaced_between(page, [BEGIN, END], table)
-}
-
-/// The same for the table of loads.
-pub(crate) fn replaced_loads(page: &str, table: &str) -> Option<String> {
-    replaced_between(page, LOADS, table)
-}
-
-/// The same for the table of sources.
-pub(crate) fn replaced_sources(page: &str, table: &str) -> Option<String> {
-    replaced_between(page, SOURCES, table)
-}
-
-fn replaced_between(page: &str, [begin, end]: [&str; 2], table: &str) -> Option<String> {
+fn replaced(page: &str, [begin, end]: [&str; 2], table: &str) -> Option<String> {
     let (before, rest) = page.split_once(begin)?;
     let (_, after) = rest.split_once(end)?;
     Some(format!("{before}{begin}\n{table}{end}{after}"))

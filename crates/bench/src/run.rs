@@ -1,6 +1,5 @@
 //! Which sizes, and what becomes of the figures.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
@@ -83,11 +82,5 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         };
         all.push(measure(&plan).await.with_context(|| format!("size {}", size.name))?);
     }
-    let table = report::table(&all);
-    println!("{table}");
-    let Some(page) = &args.write else { return Ok(()) };
-    let text = fs::read_to_string(page).with_context(|| format!("could not read {}", page.display()))?;
-    let text =
-        report::replaced(&text, &table).with_context(|| format!("{} has no marks for the table", page.display()))?;
-    fs::write(page, text).with_context(|| format!("could not write {}", page.display()))
+    report::publish(&report::table(&all), report::LAST_RUN, args.write.as_deref())
 }

@@ -59,13 +59,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         rows.push(scene.measure(&args).await?);
     }
     cluster.stop().await?;
-    let table = report::sources_table(&rows);
-    println!("{table}");
-    let Some(page) = &args.write else { return Ok(()) };
-    let text = fs::read_to_string(page).with_context(|| format!("could not read {}", page.display()))?;
-    let text = report::replaced_sources(&text, &table)
-        .with_context(|| format!("{} has no marks for the table of sources", page.display()))?;
-    fs::write(page, text).with_context(|| format!("could not write {}", page.display()))
+    report::publish(&report::sources_table(&rows), report::SOURCES, args.write.as_deref())
 }
 
 struct Scene<'a> {

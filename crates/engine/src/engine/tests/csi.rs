@@ -58,6 +58,19 @@ fn running(build: &Build, classes: &[&str]) -> Engine {
     engine
 }
 
+/// A rollout of the Deployment is under way from `at` on, which is not ours.
+fn rolling(engine: &mut Engine, at: u64) {
+    let record = {
+        let id = engine.index().id(&deployment("web")).unwrap();
+        engine.index().workload(id).unwrap().workload.record.clone().unwrap()
+    };
+    let rolling = Build {
+        rollout: Rollout::InProgress,
+        ..uses(&["db"]).recorded(&record).at(2_000)
+    };
+    engine.apply_workload(deployment("web"), rolling.done(), Vec::new(), Sight::Live, now(at));
+}
+
 /// Does whatever there is to do until `until`, with two pods that are behind; returns the actions' words.
 fn finish_all(engine: &mut Engine, until: u64) -> Vec<&'static str> {
     let mut words = Vec::new();
@@ -198,15 +211,7 @@ fn one_more_pod_that_mounts_newer_versions_shows_that_the_others_are_behind() {
 #[test]
 fn versions_given_to_running_pods_while_a_rollout_brings_them_too_do_not_wait_for_its_end() {
     let mut engine = running(&uses(&["db"]), &["db"]);
-    let record = {
-        let id = engine.index().id(&deployment("web")).unwrap();
-        engine.index().workload(id).unwrap().workload.record.clone().unwrap()
-    };
-    let rolling = Build {
-        rollout: Rollout::InProgress,
-        ..uses(&["db"]).recorded(&record).at(2_000)
-    };
-    engine.apply_workload(deployment("web"), rolling.done(), Vec::new(), Sight::Live, now(100_000));
+    rolling(&mut engine, 100_000);
     mounted(&mut engine, mount("db", "c", "2", 101_000, 101_000), 101_000);
     assert_eq!(finish_all(&mut engine, 120_000), [""; 0]);
     mounted(&mut engine, mount("db", "a", "2", 0, 121_000), 121_000);
@@ -221,15 +226,7 @@ fn versions_given_to_running_pods_while_a_rollout_brings_them_too_do_not_wait_fo
 #[test]
 fn a_rotation_within_the_second_of_its_mount_does_not_wait_for_the_end_of_a_rollout() {
     let mut engine = running(&uses(&["db"]), &["db"]);
-    let record = {
-        let id = engine.index().id(&deployment("web")).unwrap();
-        engine.index().workload(id).unwrap().workload.record.clone().unwrap()
-    };
-    let rolling = Build {
-        rollout: Rollout::InProgress,
-        ..uses(&["db"]).recorded(&record).at(2_000)
-    };
-    engine.apply_workload(deployment("web"), rolling.done(), Vec::new(), Sight::Live, now(5_000));
+    rolling(&mut engine, 5_000);
     let (key, as_mounted) = mount("db", "a", "2", 5_000, 5_000);
     let rotated = Mount {
         rewritten: true,
